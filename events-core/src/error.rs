@@ -1,0 +1,69 @@
+//! What can be wrong with the parts of an event.
+
+/// A team, object, actor or event name that cannot be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentifierError {
+    /// It is the empty string.
+    #[error("{what} is empty: give it at least one character")]
+    Empty {
+        /// What it was meant to be, e.g. `team`.
+        what: &'static str,
+    },
+    /// It has more than [`MAX_IDENTIFIER`] characters.
+    #[error("{what} has {length} characters: at most {MAX_IDENTIFIER} can be stored")]
+    TooLong {
+        /// What it was meant to be.
+        what: &'static str,
+        /// Its length in characters.
+        length: usize,
+    },
+    /// It holds a NUL character, which PostgreSQL cannot store.
+    #[error("{what} holds a NUL character, which cannot be stored")]
+    Nul {
+        /// What it was meant to be.
+        what: &'static str,
+    },
+    /// The name of a custom event breaks the rule.
+    #[error(
+        "`{name}` cannot name a custom event: a lower-case letter, then at most 62 of a-z, 0-9, `_` and `.`"
+    )]
+    EventName {
+        /// The name as given.
+        name: String,
+    },
+}
+
+/// The longest team, object or actor identifier, in characters: what an index of MariaDB can hold.
+pub const MAX_IDENTIFIER: usize = 191;
+
+/// Refuses what cannot be stored as an identifier.
+///
+/// # Errors
+/// [`IdentifierError`] if `text` is empty, longer than [`MAX_IDENTIFIER`] characters, or holds a NUL.
+pub fn check_identifier(what: &'static str, text: &str) -> Result<(), IdentifierError> {
+    if text.is_empty() {
+        return Err(IdentifierError::Empty { what });
+    }
+    if text.contains('\0') {
+        return Err(IdentifierError::Nul { what });
+    }
+    // Bytes bound characters from above, so that the usual short identifier is not counted.
+    if text.len() > MAX_IDENTIFIER {
+        let length = text.chars().count();
+        if length > MAX_IDENTIFIER {
+            return Err(IdentifierError::TooLong { what, length });
+        }
+    }
+    Ok(())
+}
+
+/// An `object_id` that does not parse back into the key parts that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("object id `{object_id}` does not hold {expected} key parts")]
+pub struct ObjectIdError {
+    /// The text as stored.
+    pub object_id: String,
+    /// How many key columns the object has.
+    pub expected: usize,
+}

@@ -1,0 +1,21 @@
+//! What an event is: a past fact about an object, of one team, by an actor.
+//!
+//! This crate knows no database and no runtime. Applications name [`events-sea-orm`], which re-exports all of it.
+//!
+//! Reading order: [`event`] (what is recorded), [`data`] (what stands in `event_data`), [`context`] (who, for which
+//! team, why), [`error`].
+//!
+//! [`events-sea-orm`]: https://docs.rs/events-sea-orm
+
+pub mod context;
+pub mod data;
+pub mod error;
+pub mod event;
+
+pub use context::{Actor, Context, TeamScope};
+pub use data::{
+    CreatedEventData, CustomEventData, DeletedEventData, FieldChange, StateChangedEventData,
+    UpdatedEventData, make_field_changes,
+};
+pub use error::{IdentifierError, ObjectIdError};
+pub use event::{Event, EventType, NewEvent, ObjectRef, Subject};

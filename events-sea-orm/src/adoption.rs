@@ -1,0 +1,39 @@
+//! The first days: refusals become warnings.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use crate::{error::Refused, tracked::Definition};
+
+static ADOPTING: AtomicBool = AtomicBool::new(false);
+static UNRECORDED: AtomicU64 = AtomicU64::new(0);
+static WARNED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
+
+/// Lets saves of tracked models without a context pass, process-wide and for good: each entity is warned about once,
+/// and [`unrecorded_saves`] counts them. For the days in which an application is made tracked, not beyond.
+pub fn adopt() {
+    ADOPTING.store(true, Ordering::Relaxed);
+}
+
+/// How many saves left no event because of [`adopt`].
+pub fn unrecorded_saves() -> u64 {
+    UNRECORDED.load(Ordering::Relaxed)
+}
+
+/// Refuses, unless the application is being adopted.
+pub(crate) fn refuse(definition: &Definition, refused: Refused) -> Result<(), Refused> {
+    if !ADOPTING.load(Ordering::Relaxed) {
+        return Err(refused);
+    }
+    UNRECORDED.fetch_add(1, Ordering::Relaxed);
+    let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
+    if warned.get_or_insert_default().insert(definition.object_type()) {
+        tracing::warn!(object_type = definition.object_type(), %refused, "a tracked save leaves no event");
+    }
+    Ok(())
+}

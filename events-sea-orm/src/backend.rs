@@ -1,0 +1,120 @@
+//! Only what really differs between the databases.
+//!
+//! SeaORM may add databases; `_` stands for SQLite, since the migration refuses any other.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use sea_orm::{
+    DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
+    sea_query::LockType, sqlx,
+};
+
+/// What is about to happen to the row that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lock {
+    ForUpdate,
+    ForDelete,
+}
+
+/// How the old row is locked.
+pub(crate) fn lock(backend: DbBackend, lock: Lock) -> Option<LockType> {
+    match (backend, lock) {
+        // A key never changes in a SeaORM update, so rows that refer to this one need not wait.
+        (DbBackend::Postgres, Lock::ForUpdate) => Some(LockType::NoKeyUpdate),
+        (DbBackend::Postgres, Lock::ForDelete) | (DbBackend::MySql, _) => Some(LockType::Update),
+        // `IMMEDIATE` has locked the whole database.
+        (_, _) => None,
+    }
+}
+
+/// How a unit of work begins, where the caller did not say.
+pub(crate) fn begin_options(backend: DbBackend, mut options: TransactionOptions) -> TransactionOptions {
+    match backend {
+        // A deferred transaction that turns into a writer fails if another wrote in between.
+        DbBackend::Sqlite => {
+            options.sqlite_transaction_mode.get_or_insert(SqliteTransactionMode::Immediate);
+        }
+        // REPEATABLE READ takes gap locks, and with them fifty times the retries.
+        DbBackend::MySql => {
+            options.isolation_level.get_or_insert(IsolationLevel::ReadCommitted);
+        }
+        _ => {}
+    }
+    options
+}
+
+/// An INSERT of any number of events whose text does not vary: its parameter is a JSON array of rows.
+pub(crate) fn insert_events_from_json(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => {
+            "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
+             SELECT id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data::jsonb, context::jsonb, occurred_at \
+             FROM ROWS FROM (json_to_recordset($1::text::json) AS (id uuid, team_id text, event_type text, object_type text, object_id text, \
+             actor_id text, unit_id uuid, event_data text, context text, occurred_at timestamptz)) WITH ORDINALITY AS rows \
+             ORDER BY ordinality"
+        }
+        DbBackend::MySql => {
+            "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
+             SELECT UNHEX(r.id), r.team_id, r.event_type, r.object_type, r.object_id, r.actor_id, UNHEX(r.unit_id), r.event_data, r.context, r.occurred_at \
+             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$.id', team_id VARCHAR(191) PATH '$.team_id', \
+             event_type VARCHAR(63) PATH '$.event_type', object_type VARCHAR(191) PATH '$.object_type', object_id VARCHAR(191) PATH '$.object_id', \
+             actor_id VARCHAR(191) PATH '$.actor_id', unit_id CHAR(32) PATH '$.unit_id', event_data LONGTEXT PATH '$.event_data', \
+             context LONGTEXT PATH '$.context', occurred_at DATETIME(6) PATH '$.occurred_at')) AS r ORDER BY r.n"
+        }
+        _ => {
+            "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
+             SELECT unhex(value ->> 'id'), value ->> 'team_id', value ->> 'event_type', value ->> 'object_type', value ->> 'object_id', \
+             value ->> 'actor_id', unhex(value ->> 'unit_id'), value ->> 'event_data', value ->> 'context', value ->> 'occurred_at' \
+             FROM json_each(?) ORDER BY key"
+        }
+    }
+}
+
+/// A time as the column of that database takes it from text.
+pub(crate) fn time_text(backend: DbBackend, at: DateTime<Utc>) -> String {
+    match backend {
+        DbBackend::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
+        DbBackend::Postgres => at.to_rfc3339(),
+        // As sqlx binds it, so that all rows read alike.
+        _ => at.to_rfc3339_opts(SecondsFormat::AutoSi, false),
+    }
+}
+
+/// Whether a COMMIT that failed with this may have happened all the same.
+///
+/// Only what the database is known to answer after it rolled back counts as a failure; the rest is unknown.
+pub(crate) fn commit_is_unknown(backend: DbBackend, error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error))
+    | DbErr::Query(RuntimeErr::SqlxError(error))
+    | DbErr::Conn(RuntimeErr::SqlxError(error))) = error
+    else {
+        return true;
+    };
+    let sqlx::Error::Database(error) = &**error else {
+        return true;
+    };
+    let code = error.code().unwrap_or_default();
+    match backend {
+        // Integrity (deferred constraints), transaction state, serialization, and what triggers raise.
+        DbBackend::Postgres => {
+            let rolled_back = ["23", "25", "40", "P0", "22", "42", "0A", "55", "57014"];
+            !rolled_back.iter().any(|class| code.starts_with(class))
+        }
+        DbBackend::MySql => !["23000", "40001", "25006"].contains(&&*code),
+        // Everything but an I/O error leaves the transaction open, and its end rolls it back.
+        _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == 10),
+    }
+}
+
+/// Whether an INSERT failed because its unique key is there already.
+pub(crate) fn is_unique_violation(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
+}
+
+/// Bounds how long the next statements of this transaction wait for somebody else's, where that takes a statement.
+pub(crate) fn bound_lock_wait(backend: DbBackend) -> Option<&'static str> {
+    match backend {
+        DbBackend::Postgres => Some("SET LOCAL lock_timeout = '10s'"),
+        DbBackend::MySql => Some("SET innodb_lock_wait_timeout = 10"),
+        _ => None,
+    }
+}

@@ -1,0 +1,268 @@
+//! What goes wrong, by what the caller can do about it.
+//!
+//! SeaORM's hooks and generic services speak [`DbErr`]. A refusal of this library travels inside one and is had back
+//! with [`Refused::of`], so that a web handler can answer 403, 409 or 500.
+
+use std::sync::Arc;
+
+use events_core::{IdentifierError, ObjectRef};
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+use crate::value::ValueError;
+
+/// A write, commit or event that this library did not let through.
+///
+/// Before anything was sent to the database the unit of work stays healthy; [`Refused::is_final`] tells the others.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// A tracked model was saved where no context can be found.
+    #[error(
+        "`{object_type}` is tracked: save it through `events.connection(..)` or inside `events.scope(..)`; a task made by `tokio::spawn` needs the `Context` handed to it"
+    )]
+    NoContext {
+        /// The model's object type.
+        object_type: &'static str,
+    },
+    /// A plain save on an [`EventConnection`](crate::EventConnection), which has no transaction to put the event into.
+    #[error(
+        "`{object_type}` is tracked: on an `EventConnection` call `.{call}(&db)`, or `db.begin()` a unit of work first"
+    )]
+    NeedsUnit {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The call that does it in one.
+        call: &'static str,
+    },
+    /// Inside a scope, a connection that is no transaction.
+    #[error(
+        "`{object_type}` is tracked: inside `events.scope(..)` save it on a transaction, not on `{connection}`, or the row and its event would commit apart"
+    )]
+    NotATransaction {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The type that was used.
+        connection: &'static str,
+    },
+    /// Inside a scope, an after-hook whose before-hook did not run in this scope.
+    #[error(
+        "`{object_type}` was saved without its before-hook in this scope: the old row is unknown, so no event can be written"
+    )]
+    NoBeforeHook {
+        /// The model's object type.
+        object_type: &'static str,
+    },
+    /// The context names no team.
+    #[error(
+        "no team: make the context with `Context::team(..)`, or build with `.single_team(..)` if the application has no tenants"
+    )]
+    NoTeam,
+    /// Under `all_teams` or `new_team`, nothing says which team an event belongs to.
+    #[error("the team of {what} cannot be told: {hint}")]
+    UnknownTeam {
+        /// What was saved or emitted.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The row belongs to another team than the context.
+    #[error("{} is not of the context's team", Shown(.object))]
+    OtherTeam {
+        /// The object; its team is not told.
+        object: ObjectRef,
+    },
+    /// A save that would move a row to another team.
+    #[error("the team of {} cannot be changed: delete it and create it anew", Shown(.object))]
+    TeamChanged {
+        /// The object.
+        object: ObjectRef,
+    },
+    /// A row without a team.
+    #[error("`{object_type}` has no team: column `{column}` is NULL or not set")]
+    NullTeam {
+        /// The model's object type.
+        object_type: &'static str,
+        /// Its team column.
+        column: &'static str,
+    },
+    /// A team, object, actor or event name that cannot be stored.
+    #[error(transparent)]
+    Identifier(#[from] IdentifierError),
+    /// A value that cannot be recorded.
+    #[error("field `{field}` of `{object_type}` cannot be recorded: {source}")]
+    Value {
+        /// What was saved or emitted.
+        object_type: String,
+        /// The recorded field.
+        field: String,
+        /// Why.
+        source: ValueError,
+    },
+    /// `track_fields` or `track_state_transition` named a field that is not tracked, or no state.
+    #[error("`{field}` is no {kind} of `{object_type}`: it has {expected}")]
+    UnknownField {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The name given.
+        field: String,
+        /// `tracked field` or `state field`.
+        kind: &'static str,
+        /// The names there are.
+        expected: String,
+    },
+    /// An earlier error or a cancelled write left the unit of work in doubt: only a rollback is possible.
+    #[error("the unit of work can only be rolled back: {cause}")]
+    Poisoned {
+        /// What happened first.
+        cause: Arc<str>,
+    },
+    /// A nested unit of work is open.
+    #[error("a nested unit of work is open: commit it or roll it back first")]
+    NestedOpen,
+    /// Changing the schema inside a unit of work.
+    #[error(
+        "a unit of work does not change the schema or control transactions: MariaDB would commit it silently; do it outside"
+    )]
+    Schema,
+    /// A write to a table of this library.
+    #[error("table `{table}` is append-only and written by the library alone: use `emit`")]
+    OwnTable {
+        /// The table.
+        table: String,
+    },
+    /// The row that a save brought back is not the one that was announced.
+    #[error("a save of `{object_type}` brought back another row than the one it named")]
+    UnexpectedRow {
+        /// The model's object type.
+        object_type: &'static str,
+    },
+    /// A consumer refused the unit of work.
+    #[error("consumer `{consumer}` failed on {event_type}: {source}")]
+    Consumer {
+        /// Its name.
+        consumer: Arc<str>,
+        /// The type of the event.
+        event_type: String,
+        /// What it said.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// Consumers kept adding events.
+    #[error(
+        "consumers added events {rounds} times over, lastly consumer `{consumer}`: a loop, or raise the limit with `.consumer_rounds(..)`"
+    )]
+    ConsumerLoop {
+        /// The consumer that added last.
+        consumer: Arc<str>,
+        /// The limit.
+        rounds: usize,
+    },
+}
+
+/// An object as errors name it.
+struct Shown<'a>(&'a ObjectRef);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}` {}", self.0.object_type, self.0.object_id)
+    }
+}
+
+impl Refused {
+    /// The refusal inside a SeaORM error, if it is one of ours.
+    ///
+    /// # Examples
+    /// ```
+    /// use events_sea_orm::Refused;
+    /// use sea_orm::DbErr;
+    ///
+    /// let error = DbErr::from(Refused::NoTeam);
+    /// assert!(matches!(Refused::of(&error), Some(Refused::NoTeam)));
+    /// ```
+    pub fn of(error: &DbErr) -> Option<&Self> {
+        match error {
+            DbErr::TryIntoErr { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the unit of work can now only be rolled back.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Poisoned { .. }
+                | Self::UnexpectedRow { .. }
+                | Self::Consumer { .. }
+                | Self::ConsumerLoop { .. }
+        )
+    }
+}
+
+/// Survives: the whole refusal, through [`Refused::of`].
+impl From<Refused> for DbErr {
+    fn from(refused: Refused) -> Self {
+        // The one variant of `DbErr` that carries a typed error of somebody else's.
+        Self::TryIntoErr { from: "write", into: "event", source: Arc::new(refused) }
+    }
+}
+
+/// A commit that did not answer "committed".
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Nothing was committed: the unit of work was rolled back, for a reason of this library's.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nothing was committed: the database refused.
+    #[error("the commit failed and was rolled back")]
+    Failed(#[source] DbErr),
+    /// The connection broke while the commit was on its way.
+    #[error(transparent)]
+    Unknown(#[from] UnknownCommit),
+}
+
+impl CommitError {
+    /// The unknown outcome inside a SeaORM error that came out of generic code.
+    pub fn unknown(error: &DbErr) -> Option<&UnknownCommit> {
+        match error {
+            DbErr::TryIntoErr { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Survives: a refusal and an unknown outcome, through [`Refused::of`] and [`CommitError::unknown`]; a database error
+/// as it is.
+impl From<CommitError> for DbErr {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Refused(refused) => refused.into(),
+            CommitError::Failed(error) => error,
+            CommitError::Unknown(unknown) => {
+                Self::TryIntoErr { from: "commit", into: "outcome", source: Arc::new(unknown) }
+            }
+        }
+    }
+}
+
+/// A commit whose reply never came: [`Events::outcome`](crate::Events::outcome) finds out what became of it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("whether unit of work {unit_id} was committed is unknown: ask `events.outcome(..)`")]
+pub struct UnknownCommit {
+    /// The unit of work.
+    pub unit_id: Uuid,
+    /// The events that it wrote, first the one that carries the unit's id.
+    pub event_ids: Vec<Uuid>,
+    /// How the connection broke.
+    #[source]
+    pub source: DbErr,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Rows and events are there.
+    Committed,
+    /// Neither is, nor will be.
+    RolledBack,
+}

@@ -1,0 +1,310 @@
+//! `Events`: the handle an application builds once.
+
+use std::{future::Future, sync::Arc};
+
+use events_core::{Context, Event, TeamScope};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    TransactionOptions, TransactionTrait,
+};
+use uuid::Uuid;
+
+use crate::{
+    backend,
+    connection::EventConnection,
+    consumer::{Consumer, ConsumerEntry},
+    error::{Outcome, Refused, UnknownCommit},
+    scope::{self, ScopeError},
+    store,
+    transaction::{self, EventTransaction},
+};
+
+/// The event log of an application. Built once; cheap to clone.
+///
+/// # Examples
+/// ```no_run
+/// # use events_sea_orm::{Context, Events};
+/// # async fn example(pool: sea_orm::DatabaseConnection) -> Result<(), Box<dyn std::error::Error>> {
+/// let events = Events::builder(pool).build().await?;
+/// let db = events.connection(Context::team(7).actor("user:42")); // one per request
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Events(Arc<Inner>);
+
+struct Inner {
+    pool: DatabaseConnection,
+    single_team: Option<String>,
+    consumers: Vec<ConsumerEntry>,
+    consumer_rounds: usize,
+    scope_on_pool: bool,
+    options: TransactionOptions,
+}
+
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let consumers: Vec<_> = self.0.consumers.iter().map(|entry| &entry.name).collect();
+        f.debug_struct("Events").field("consumers", &consumers).finish_non_exhaustive()
+    }
+}
+
+/// What `Events` is built from.
+#[derive(Debug)]
+#[must_use = "`build` makes the handle"]
+pub struct EventsBuilder {
+    pool: DatabaseConnection,
+    single_team: Option<String>,
+    consumers: Vec<ConsumerEntry>,
+    consumer_rounds: usize,
+    scope_on_pool: bool,
+    options: TransactionOptions,
+}
+
+/// Why `Events` could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two consumers of one name.
+    #[error("two consumers are named `{name}`: name one with `.consumer_named(..)`")]
+    DuplicateConsumer {
+        /// The name.
+        name: String,
+    },
+    /// The single team cannot be stored.
+    #[error(transparent)]
+    Identifier(#[from] events_core::IdentifierError),
+    /// Two entities are recorded as one object type.
+    #[error(
+        "tables `{first}` and `{second}` are both recorded as `{object_type}`: give one another `object_type`"
+    )]
+    DuplicateObjectType {
+        /// The object type.
+        object_type: &'static str,
+        /// One table.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+}
+
+impl EventsBuilder {
+    /// Adds an in-transaction consumer: an `async fn(&EventTransaction, &Event)`, or an impl of [`Consumer`].
+    ///
+    /// Consumers run at commit in the order in which they were added.
+    pub fn consumer(mut self, consumer: impl Consumer) -> Self {
+        self.consumers.push(ConsumerEntry::new(None, consumer));
+        self
+    }
+
+    /// Adds a consumer under this name.
+    pub fn consumer_named(mut self, name: impl Into<String>, consumer: impl Consumer) -> Self {
+        self.consumers.push(ConsumerEntry::new(Some(name.into()), consumer));
+        self
+    }
+
+    /// How often consumers may add events to one unit of work before it is taken for a loop. 16 unless said.
+    pub fn consumer_rounds(mut self, rounds: usize) -> Self {
+        self.consumer_rounds = rounds;
+        self
+    }
+
+    /// For an application without tenants: contexts that name no team are of this one.
+    pub fn single_team(mut self, team: impl Into<String>) -> Self {
+        self.single_team = Some(team.into());
+        self
+    }
+
+    /// Lets tracked saves inside [`Events::scope`] run on a pool connection as well.
+    ///
+    /// What is lost: the row and its event are two commits. If the second fails, the row stands without its event, and
+    /// the old row was read without a lock.
+    pub fn scope_on_pool(mut self, allowed: bool) -> Self {
+        self.scope_on_pool = allowed;
+        self
+    }
+
+    /// Isolation level and access mode of units of work that do not say otherwise.
+    ///
+    /// Without it: `IMMEDIATE` on SQLite, READ COMMITTED on MariaDB and MySQL, the database's own on PostgreSQL.
+    pub fn transaction_options(mut self, options: TransactionOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Makes the handle.
+    ///
+    /// # Errors
+    /// [`BuildError`] naming what two parts have in common, or the part that cannot be stored.
+    #[allow(clippy::unused_async)] // the checks of the database's guards will wait here
+    pub async fn build(self) -> Result<Events, BuildError> {
+        for (i, entry) in self.consumers.iter().enumerate() {
+            if self.consumers[..i].iter().any(|other| other.name == entry.name) {
+                return Err(BuildError::DuplicateConsumer { name: entry.name.to_string() });
+            }
+        }
+        if let Some(team) = &self.single_team {
+            events_core::error::check_identifier("team", team)?;
+        }
+        let mut seen = std::collections::HashMap::new();
+        for definition in crate::tracked::registered() {
+            let (object_type, second) = (definition.object_type(), definition.table());
+            match seen.insert(object_type, second) {
+                Some(first) if first != second => {
+                    return Err(BuildError::DuplicateObjectType { object_type, first, second });
+                }
+                _ => {}
+            }
+        }
+        Ok(Events(Arc::new(Inner {
+            pool: self.pool,
+            single_team: self.single_team,
+            consumers: self.consumers,
+            consumer_rounds: self.consumer_rounds,
+            scope_on_pool: self.scope_on_pool,
+            options: self.options,
+        })))
+    }
+}
+
+impl Events {
+    /// Starts building on this pool.
+    pub fn builder(pool: DatabaseConnection) -> EventsBuilder {
+        EventsBuilder {
+            pool,
+            single_team: None,
+            consumers: Vec::new(),
+            consumer_rounds: 16,
+            scope_on_pool: false,
+            options: TransactionOptions::default(),
+        }
+    }
+
+    /// The context on the pool: the main way in, one per request.
+    pub fn connection(&self, context: Context) -> EventConnection {
+        EventConnection::new(self.clone(), context)
+    }
+
+    /// Begins a unit of work: short for `connection(context).begin()`.
+    ///
+    /// # Errors
+    /// A [`Refused`] for a context without a team or with an identifier that cannot be stored; else the database's.
+    pub async fn begin(&self, context: Context) -> Result<EventTransaction, DbErr> {
+        EventTransaction::start(self.clone(), context, self.pool(), self.0.options).await
+    }
+
+    /// Runs `work` in a unit of its own: commits if it answers `Ok`, rolls back if `Err`.
+    ///
+    /// # Errors
+    /// What `work` answers; what `begin` and `commit` answer, as a [`DbErr`].
+    pub async fn transaction<T, E, F>(&self, context: Context, work: F) -> Result<T, E>
+    where
+        F: AsyncFnOnce(&EventTransaction) -> Result<T, E>,
+        E: From<DbErr>,
+    {
+        transaction::run(self.begin(context).await?, work).await
+    }
+
+    /// Runs code that keeps plain [`DatabaseTransaction`](sea_orm::DatabaseTransaction)s and cannot be edited: tracked
+    /// saves in it find the context and write each event at once, on the connection of the save.
+    ///
+    /// # Errors
+    /// [`ScopeError::Refused`] for an unusable context, before anything ran. [`ScopeError::Unfinished`] with the
+    /// output, if a save's after-hook never came: `update_without_returning`, or a save that failed.
+    pub async fn scope<F: Future>(
+        &self,
+        context: Context,
+        work: F,
+    ) -> Result<F::Output, ScopeError<F::Output>> {
+        scope::run(self.clone(), context, work).await
+    }
+
+    /// Finds out what became of a commit whose reply never came.
+    ///
+    /// A look-up alone proves nothing while the broken connection's transaction still runs, so this tries to insert
+    /// an event of the same id, which waits for that transaction to end, and takes it back.
+    ///
+    /// # Errors
+    /// The database's, also when the other transaction did not end within its lock time-out (ten seconds on
+    /// PostgreSQL and MariaDB): ask again. [`DbErr::RecordNotFound`] if the unit had no events to look for.
+    pub async fn outcome(&self, unknown: &UnknownCommit) -> Result<Outcome, DbErr> {
+        if unknown.event_ids.is_empty() {
+            return Err(DbErr::RecordNotFound("the unit of work had no events to look for".to_owned()));
+        }
+        self.outcome_of(unknown.unit_id).await
+    }
+
+    /// As [`outcome`](Self::outcome), for a commit future that was dropped: by the unit's id, known before the commit.
+    ///
+    /// A unit that recorded no event answers [`Outcome::RolledBack`], since it left nothing to be found.
+    ///
+    /// # Errors
+    /// As `outcome`.
+    pub async fn outcome_of(&self, unit_id: Uuid) -> Result<Outcome, DbErr> {
+        if self.has_event(unit_id, self.pool()).await? {
+            return Ok(Outcome::Committed);
+        }
+        let backend = self.pool().get_database_backend();
+        let options = backend::begin_options(backend, TransactionOptions::default());
+        let txn = self.pool().begin_with_options(options).await?;
+        if let Some(sql) = backend::bound_lock_wait(backend) {
+            txn.execute_unprepared(sql).await?;
+        }
+        let probe = txn.execute(&store::insert_values(&[probe(unit_id)])).await;
+        txn.rollback().await?;
+        match probe {
+            Ok(_) => Ok(Outcome::RolledBack),
+            Err(error) if backend::is_unique_violation(&error) => Ok(Outcome::Committed),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn has_event(&self, id: Uuid, db: &DatabaseConnection) -> Result<bool, DbErr> {
+        let found = store::event::Entity::find().filter(store::event::Column::Id.eq(id));
+        Ok(found.count(db).await? > 0)
+    }
+
+    pub(crate) fn pool(&self) -> &DatabaseConnection {
+        &self.0.pool
+    }
+
+    pub(crate) fn consumers(&self) -> &[ConsumerEntry] {
+        &self.0.consumers
+    }
+
+    pub(crate) fn consumer_rounds(&self) -> usize {
+        self.0.consumer_rounds
+    }
+
+    pub(crate) fn scope_on_pool(&self) -> bool {
+        self.0.scope_on_pool
+    }
+
+    pub(crate) fn options(&self) -> TransactionOptions {
+        self.0.options
+    }
+
+    /// The context with the single team filled in, if it is usable.
+    pub(crate) fn check_context(&self, context: Context) -> Result<Context, Refused> {
+        let context = match &self.0.single_team {
+            Some(team) => context.or_team(team),
+            None => context,
+        };
+        transaction::check_context(&context)?;
+        if *context.team_scope() == TeamScope::Unset { Err(Refused::NoTeam) } else { Ok(context) }
+    }
+}
+
+/// The event that `outcome_of` inserts and takes back.
+fn probe(id: Uuid) -> Event {
+    Event {
+        id,
+        team_id: "probe".to_owned(),
+        event_type: events_core::EventType::Created,
+        object: None,
+        actor_id: None,
+        unit_id: id,
+        event_data: serde_json::Value::Null,
+        context: serde_json::Value::Null,
+        occurred_at: chrono::DateTime::UNIX_EPOCH,
+    }
+}

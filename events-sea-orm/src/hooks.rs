@@ -1,0 +1,146 @@
+//! What the generated `ActiveModelBehavior` calls: one line each there, everything else here.
+
+use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, Value};
+
+use crate::{
+    connection::EventConnection,
+    error::Refused,
+    record, saves, scope,
+    tracked::{self, Definition, RowImage, TeamSource, Tracked},
+    transaction::{Announcement, EventTransaction, HookFuture, Kind},
+    typed::downcast_ref,
+};
+
+type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
+
+/// Announces an insert or update.
+pub fn before_save<'a, A, C>(active: A, db: &'a C, insert: bool) -> HookFuture<'a, A>
+where
+    A: ActiveModelTrait + Send + 'a,
+    Model<A>: Tracked,
+    C: ConnectionTrait,
+{
+    Box::pin(async move {
+        let kind = if insert { Kind::Insert } else { Kind::Update };
+        before(active, db, kind).await
+    })
+}
+
+/// Announces a delete.
+pub fn before_delete<'a, A, C>(active: A, db: &'a C) -> HookFuture<'a, A>
+where
+    A: ActiveModelTrait + Send + 'a,
+    Model<A>: Tracked,
+    C: ConnectionTrait,
+{
+    Box::pin(before(active, db, Kind::Delete))
+}
+
+/// Records in immediate mode; in a unit of work it only clears what the save did not use.
+pub fn after_save<'a, M, C>(model: M, db: &'a C, insert: bool) -> HookFuture<'a, M>
+where
+    M: Tracked + Send + 'a,
+    C: ConnectionTrait,
+{
+    Box::pin(async move {
+        if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
+            txn.forget_announcements();
+        } else if scope::is_active() {
+            let kind = if insert { Kind::Insert } else { Kind::Update };
+            scope::after(M::definition(), kind, Some(RowImage::of(&model)), &[], db).await?;
+        }
+        Ok(model)
+    })
+}
+
+/// As [`after_save`].
+pub fn after_delete<'a, A, C>(active: A, db: &'a C) -> HookFuture<'a, A>
+where
+    A: ActiveModelTrait + Send + 'a,
+    Model<A>: Tracked,
+    C: ConnectionTrait,
+{
+    Box::pin(async move {
+        if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
+            txn.forget_announcements();
+        } else if scope::is_active() {
+            let key = tracked::key_of(&active).unwrap_or_default();
+            scope::after(Model::<A>::definition(), Kind::Delete, None, &key, db).await?;
+        }
+        Ok(active)
+    })
+}
+
+/// Poisons the unit of work if a user's own after-hook failed: the row is written by then.
+pub fn after_hook<C, T>(db: &C, result: Result<T, DbErr>) -> Result<T, DbErr> {
+    if let (Err(error), Some(txn)) = (&result, downcast_ref::<EventTransaction, C>(db)) {
+        txn.poison(&format!("an after-hook failed: {error}"));
+    }
+    result
+}
+
+async fn before<A, C>(active: A, db: &C, kind: Kind) -> Result<A, DbErr>
+where
+    A: ActiveModelTrait + Send,
+    Model<A>: Tracked,
+    C: ConnectionTrait,
+{
+    let definition = Model::<A>::definition();
+    let key = tracked::key_of(&active);
+    if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
+        check_team(&active, definition, kind, &key, txn)?;
+        let options = saves::take_options(definition);
+        let rows = tracked::rows::<A::Entity>();
+        // The last thing before SeaORM sends the statement: nothing may come in between.
+        txn.announce(Announcement { kind, rows, key, options })?;
+        return Ok(active);
+    }
+    if scope::is_active() {
+        let rows = tracked::rows::<A::Entity>();
+        scope::before(rows, kind, key, set_team(&active, definition), db).await?;
+        return Ok(active);
+    }
+    let object_type = definition.object_type();
+    let refused = if downcast_ref::<EventConnection, C>(db).is_some() {
+        let call = match kind {
+            Kind::Insert => "create_with_event",
+            Kind::Delete => "delete_with_event",
+            _ => "update_with_event",
+        };
+        Refused::NeedsUnit { object_type, call }
+    } else if db.is_mock_connection() {
+        return Ok(active); // users' unit tests: nothing is stored, so nothing is lost
+    } else {
+        Refused::NoContext { object_type }
+    };
+    crate::adoption::refuse(definition, refused)?;
+    Ok(active)
+}
+
+/// The team column's value as the caller set it, if at all.
+fn set_team<A: ActiveModelTrait>(active: &A, definition: &Definition) -> Option<Value> {
+    use sea_orm::{ActiveValue, IdenStatic, Iterable};
+    let TeamSource::Column(team) = definition.team() else { return None };
+    let column = <A::Entity as EntityTrait>::Column::iter().find(|column| column.as_str() == team)?;
+    match active.get(column) {
+        ActiveValue::Set(value) => Some(value),
+        _ => None,
+    }
+}
+
+/// Refuses a foreign team before anything is sent, where the caller's values tell it already.
+fn check_team<A: ActiveModelTrait>(
+    active: &A,
+    definition: &'static Definition,
+    kind: Kind,
+    key: &Option<Vec<Value>>,
+    txn: &EventTransaction,
+) -> Result<(), Refused> {
+    let Some(team) = set_team(active, definition) else { return Ok(()) };
+    // A tenant's own key is its team, and set in every update without being changed.
+    if kind == Kind::Insert || (kind == Kind::Update && !definition.is_team()) {
+        let row = RowImage { key: key.clone().unwrap_or_default(), team: Some(team), values: Vec::new() };
+        record::team_of(definition, &row, &txn.team_scope())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! An append-only, team-isolated event log for [SeaORM]: every save of a tracked model leaves its event, in the same
+//! transaction.
+//!
+//! ```
+//! use events_sea_orm::{Tracked, sea_orm::entity::prelude::*};
+//!
+//! mod campaign {
+//!     use events_sea_orm::Tracked;
+//!     use sea_orm::entity::prelude::*;
+//!
+//!     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+//!     #[sea_orm(table_name = "campaigns")]
+//!     #[tracked(object_type = "campaign", team = "team_id")]
+//!     pub struct Model {
+//!         #[sea_orm(primary_key)]
+//!         pub id: i32,
+//!         pub team_id: i32,
+//!         #[track]
+//!         pub name: String,
+//!         #[track(state)] // a change of it is a STATE_CHANGED event
+//!         pub status: String,
+//!         #[track(redact)] // that it changed is recorded, never its value
+//!         pub api_key: String,
+//!     }
+//!
+//!     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+//!     pub enum Relation {}
+//! }
+//! assert_eq!(<campaign::Model as Tracked>::definition().object_type(), "campaign");
+//! ```
+//!
+//! Reading order: [`Events`] (the handle), [`EventConnection`] (a context on the pool), [`EventTransaction`] (the unit
+//! of work), [`Tracked`] (the derive), [`migration`] (the table), [`event`] (its entity), [`value`] (how values are
+//! recorded), [`Refused`] (why a write did not pass).
+//!
+//! [SeaORM]: https://www.sea-ql.org/SeaORM
+
+mod adoption;
+mod backend;
+mod connection;
+mod consumer;
+mod error;
+mod events;
+mod hooks;
+#[cfg(feature = "migration")]
+pub mod migration;
+mod record;
+mod saves;
+mod scope;
+mod store;
+mod tracked;
+mod transaction;
+mod typed;
+pub mod value;
+mod withhold;
+
+pub use adoption::{adopt, unrecorded_saves};
+pub use connection::EventConnection;
+pub use consumer::{Consumer, ConsumerError};
+pub use error::{CommitError, Outcome, Refused, UnknownCommit};
+pub use events::{BuildError, Events, EventsBuilder};
+pub use events_core::{
+    self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventType, FieldChange,
+    IdentifierError, NewEvent, ObjectRef, StateChangedEventData, Subject, TeamScope, UpdatedEventData,
+    make_field_changes,
+};
+pub use events_macros::{Tracked, tracked_behavior};
+pub use saves::{ActiveModelEvents, Create, Delete, Save, Target, Update};
+pub use scope::ScopeError;
+pub use sea_orm;
+pub use store::event;
+pub use tracked::{Definition, Field, TeamSource, Tracked, registered};
+#[cfg(feature = "stream")]
+pub use transaction::EventStream;
+pub use transaction::{EventTransaction, emit_event};
+
+/// What the macros' output calls. Not for users: it changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+
+    pub use crate::{
+        hooks::{after_delete, after_hook, after_save, before_delete, before_save},
+        tracked::Registration,
+    };
+
+    /// A column's name in the database.
+    pub fn column_name<C: sea_orm::IdenStatic>(column: &C) -> &'static str {
+        column.as_str()
+    }
+
+    /// A value that the user's own function made.
+    pub fn custom_value(value: impl Into<serde_json::Value>) -> sea_orm::Value {
+        sea_orm::Value::Json(Some(Box::new(value.into())))
+    }
+
+    /// A model as the subject of an event.
+    pub fn subject<M: crate::Tracked>(model: &M) -> events_core::Subject {
+        crate::tracked::subject(model)
+    }
+}

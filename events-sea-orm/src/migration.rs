@@ -1,0 +1,52 @@
+//! The `events` table as numbered migration steps, to be used inside the application's own `Migrator`.
+//!
+//! ```
+//! use events_sea_orm::migration;
+//! use sea_orm_migration::prelude::*;
+//!
+//! struct Migrator;
+//!
+//! #[async_trait::async_trait]
+//! impl MigratorTrait for Migrator {
+//!     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+//!         let mut steps = migration::steps();
+//!         // steps.push(Box::new(m20260101_000001_create_campaigns::Migration));
+//!         steps
+//!     }
+//! }
+//! assert_eq!(Migrator::migrations().len(), 1);
+//! ```
+
+mod m0001_events;
+
+use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm_migration::{MigrationTrait, SchemaManager};
+
+/// Every step, in order. New versions of this library only ever add to the end.
+pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
+    vec![Box::new(m0001_events::Migration)]
+}
+
+/// Runs every step, for applications without a `Migrator`. Safe to run again.
+///
+/// # Errors
+/// The database's.
+pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let manager = SchemaManager::new(db);
+    for step in steps() {
+        step.up(&manager).await?;
+    }
+    Ok(())
+}
+
+/// Takes every step back. **The events are gone.**
+///
+/// # Errors
+/// The database's.
+pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let manager = SchemaManager::new(db);
+    for step in steps().iter().rev() {
+        step.down(&manager).await?;
+    }
+    Ok(())
+}

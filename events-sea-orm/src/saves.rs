@@ -1,0 +1,193 @@
+//! `create_with_event`, `update_with_event`, `delete_with_event`: a save with its reason, a unit of its own where
+//! there is none.
+
+use std::{
+    cell::RefCell,
+    future::{Future, IntoFuture},
+    pin::Pin,
+};
+
+use sea_orm::{ActiveModelBehavior, ActiveModelTrait, DbErr, DeleteResult, EntityTrait, IntoActiveModel};
+
+use crate::{
+    connection::EventConnection,
+    record::SaveOptions,
+    tracked::{Definition, Tracked},
+    transaction::EventTransaction,
+};
+
+type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
+
+tokio::task_local! {
+    /// What the save that is being polled asked for, until its own hook takes it.
+    static OPTIONS: RefCell<Option<(&'static str, SaveOptions)>>;
+}
+
+/// Runs one save whose hook finds these options.
+pub(crate) fn with_options<F: Future>(
+    definition: &'static Definition,
+    options: SaveOptions,
+    save: F,
+) -> impl Future<Output = F::Output> {
+    OPTIONS.scope(RefCell::new(Some((definition.table(), options))), save)
+}
+
+/// The options of the save whose hook is running.
+pub(crate) fn take_options(definition: &Definition) -> SaveOptions {
+    let take = |slot: &RefCell<Option<(&'static str, SaveOptions)>>| {
+        slot.borrow_mut().take_if(|(table, _)| *table == definition.table())
+    };
+    let taken = OPTIONS.try_with(take).ok().flatten();
+    taken.map(|(_, options)| options).unwrap_or_default()
+}
+
+/// Where a `*_with_event` call can go: an [`EventConnection`], on which it is a unit of its own, or an
+/// [`EventTransaction`], of which it becomes a part.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// A unit of its own.
+    Connection(&'a EventConnection),
+    /// Part of this unit.
+    Transaction(&'a EventTransaction),
+}
+
+impl<'a> From<&'a EventConnection> for Target<'a> {
+    fn from(connection: &'a EventConnection) -> Self {
+        Self::Connection(connection)
+    }
+}
+
+impl<'a> From<&'a EventTransaction> for Target<'a> {
+    fn from(transaction: &'a EventTransaction) -> Self {
+        Self::Transaction(transaction)
+    }
+}
+
+/// Saves of a tracked active model that say more than a plain save can.
+///
+/// # Examples
+/// ```no_run
+/// # use events_sea_orm::{ActiveModelEvents, EventConnection, Tracked};
+/// # use sea_orm::{ActiveModelBehavior, ActiveModelTrait, EntityTrait, IntoActiveModel, DbErr};
+/// # async fn example<A>(active: A, db: EventConnection) -> Result<(), DbErr>
+/// # where A: ActiveModelTrait + ActiveModelBehavior + Send + 'static, <A::Entity as EntityTrait>::Model: Tracked + IntoActiveModel<A> {
+/// let model = active.update_with_event(&db).track_fields(["budget"]).reason("raised by the board").await?;
+/// # Ok(()) }
+/// ```
+pub trait ActiveModelEvents: ActiveModelTrait + ActiveModelBehavior + Send
+where
+    Model<Self>: Tracked + IntoActiveModel<Self>,
+{
+    /// Inserts and records CREATED.
+    fn create_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, Create> {
+        Save::new(self, db.into())
+    }
+
+    /// Updates and records what changed.
+    fn update_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, Update> {
+        Save::new(self, db.into())
+    }
+
+    /// Deletes and records DELETED, if there was a row.
+    fn delete_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, Delete> {
+        Save::new(self, db.into())
+    }
+}
+
+impl<A: ActiveModelTrait + ActiveModelBehavior + Send> ActiveModelEvents for A where
+    Model<A>: Tracked + IntoActiveModel<A>
+{
+}
+
+/// Marks a [`Save`] that inserts.
+#[derive(Debug)]
+pub enum Create {}
+/// Marks a [`Save`] that updates.
+#[derive(Debug)]
+pub enum Update {}
+/// Marks a [`Save`] that deletes.
+#[derive(Debug)]
+pub enum Delete {}
+
+/// A save that runs when it is awaited.
+#[must_use = "nothing is saved until it is awaited"]
+pub struct Save<'a, A, K> {
+    active: A,
+    target: Target<'a>,
+    options: SaveOptions,
+    kind: std::marker::PhantomData<fn() -> K>,
+}
+
+impl<A, K> std::fmt::Debug for Save<'_, A, K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the model: it may hold redacted values.
+        f.debug_struct("Save").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<'a, A, K> Save<'a, A, K> {
+    fn new(active: A, target: Target<'a>) -> Self {
+        Self { active, target, options: SaveOptions::default(), kind: std::marker::PhantomData }
+    }
+
+    /// Records these tracked fields only, by their recorded or column names. A change of any other tracked field is
+    /// saved and *not* recorded.
+    pub fn track_fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.options.track_fields = Some(fields.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Why. Stands in the event's context, and in its data where it is a transition or a delete.
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.options.reason = Some(reason.into());
+        self
+    }
+}
+
+macro_rules! save_future {
+    ($kind:ty, $output:ty, $call:ident) => {
+        impl<'a, A> IntoFuture for Save<'a, A, $kind>
+        where
+            A: ActiveModelTrait + ActiveModelBehavior + Send + 'a,
+            Model<A>: Tracked + IntoActiveModel<A>,
+        {
+            type Output = Result<$output, DbErr>;
+            type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                let definition = Model::<A>::definition();
+                Box::pin(async move {
+                    if let Some(names) = &self.options.track_fields {
+                        definition.select_fields(names)?;
+                    }
+                    match self.target {
+                        Target::Transaction(txn) => {
+                            with_options(definition, self.options, self.active.$call(txn)).await
+                        }
+                        Target::Connection(db) => {
+                            let txn = sea_orm::TransactionTrait::begin(db).await?;
+                            let save = with_options(definition, self.options, self.active.$call(&txn)).await;
+                            match save {
+                                Ok(saved) => {
+                                    txn.commit().await?;
+                                    Ok(saved)
+                                }
+                                Err(error) => {
+                                    // The save's own error is what the caller needs to see.
+                                    if let Err(failure) = txn.rollback().await {
+                                        tracing::warn!(error = %failure, "rolling back a failed save failed");
+                                    }
+                                    Err(error)
+                                }
+                            }
+                        }
+                    }
+                })
+            }
+        }
+    };
+}
+
+save_future!(Create, Model<A>, insert);
+save_future!(Update, Model<A>, update);
+save_future!(Delete, DeleteResult, delete);

@@ -1,0 +1,249 @@
+//! Immediate mode, for code that keeps plain transactions.
+//!
+//! The before-hook reads the old row under lock and keeps it here; the after-hook inserts the event on the very
+//! connection of the save, so that it commits or rolls back with the row, savepoints included.
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex},
+};
+
+use events_core::{Context, Event, TeamScope};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, TransactionTrait,
+    Value,
+};
+use uuid::Uuid;
+
+use crate::{
+    backend::{self, Lock},
+    error::Refused,
+    events::Events,
+    record::{self, Change},
+    store,
+    tracked::{Definition, RowImage, Rows},
+    transaction::{EventTransaction, Kind},
+    typed::downcast_ref,
+};
+
+tokio::task_local! {
+    static SCOPE: Arc<Scope>;
+}
+
+struct Scope {
+    events: Events,
+    context: Context,
+    unit_id: Uuid,
+    state: Mutex<State>,
+}
+
+struct State {
+    team: TeamScope,
+    /// Saves whose after-hook is awaited.
+    saves: Vec<Begun>,
+}
+
+struct Begun {
+    definition: &'static Definition,
+    kind: Kind,
+    key: Option<Vec<Value>>,
+    old: Option<RowImage>,
+}
+
+/// Why a scope did not end well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScopeError<T> {
+    /// The context cannot be used; nothing ran.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Saves were begun and never heard of again, so their events are missing: `update_without_returning` calls no
+    /// after-hook, nor does a save that failed.
+    #[error("saves without an event: {}; roll back, or use a unit of work", .objects.join(", "))]
+    Unfinished {
+        /// What the code in the scope answered.
+        output: T,
+        /// The objects that were saved.
+        objects: Vec<String>,
+    },
+}
+
+pub(crate) async fn run<F: Future>(
+    events: Events,
+    context: Context,
+    work: F,
+) -> Result<F::Output, ScopeError<F::Output>> {
+    let context = events.check_context(context)?;
+    let state = State { team: context.team_scope().clone(), saves: Vec::new() };
+    let scope = Arc::new(Scope { events, context, unit_id: Uuid::now_v7(), state: Mutex::new(state) });
+    let output = SCOPE.scope(Arc::clone(&scope), work).await;
+    let objects: Vec<String> = scope.state().saves.iter().map(Begun::object).collect();
+    if objects.is_empty() { Ok(output) } else { Err(ScopeError::Unfinished { output, objects }) }
+}
+
+impl Begun {
+    fn object(&self) -> String {
+        match &self.key {
+            Some(key) => {
+                let object = self.definition.object(key);
+                format!("`{}` {}", object.object_type, object.object_id)
+            }
+            None => format!("a new `{}`", self.definition.object_type()),
+        }
+    }
+}
+
+impl Scope {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn is_active() -> bool {
+    SCOPE.try_with(|_| ()).is_ok()
+}
+
+fn current(object_type: &'static str) -> Result<Arc<Scope>, Refused> {
+    SCOPE.try_with(Arc::clone).map_err(|_| Refused::NoContext { object_type })
+}
+
+/// The transaction behind `db`, where there is one to be had; refuses what is none.
+fn transaction<'a, C: ConnectionTrait>(
+    db: &'a C,
+    scope: &Scope,
+    object_type: &'static str,
+) -> Result<Option<&'a DatabaseTransaction>, Refused> {
+    if let Some(txn) = downcast_ref::<DatabaseTransaction, C>(db) {
+        return Ok(Some(txn));
+    }
+    let mut on_pool = downcast_ref::<DatabaseConnection, C>(db).is_some();
+    if let Some(executor) = downcast_ref::<DatabaseExecutor<'static>, C>(db) {
+        match executor {
+            DatabaseExecutor::Transaction(txn) => return Ok(Some(txn)),
+            DatabaseExecutor::OwnedTransaction(txn) => return Ok(Some(txn)),
+            DatabaseExecutor::Connection(_) => on_pool = true,
+        }
+    }
+    #[cfg(feature = "rbac")]
+    if downcast_ref::<sea_orm::RestrictedTransaction, C>(db).is_some() && scope.events.consumers().is_empty()
+    {
+        return Ok(None);
+    }
+    if on_pool && scope.events.scope_on_pool() {
+        return Ok(None);
+    }
+    Err(Refused::NotATransaction { object_type, connection: std::any::type_name::<C>() })
+}
+
+pub(crate) async fn before<C: ConnectionTrait>(
+    rows: &'static dyn Rows,
+    kind: Kind,
+    key: Option<Vec<Value>>,
+    set_team: Option<Value>,
+    db: &C,
+) -> Result<(), DbErr> {
+    let definition = rows.definition();
+    let scope = current(definition.object_type())?;
+    transaction(db, &scope, definition.object_type())?;
+    let team = scope.state().team.clone();
+    if kind == Kind::Insert && set_team.is_some() {
+        let row = RowImage { key: key.clone().unwrap_or_default(), team: set_team, values: Vec::new() };
+        record::team_of(definition, &row, &team)?;
+    }
+    let lock = match kind {
+        Kind::Update => Some(Lock::ForUpdate),
+        Kind::Delete => Some(Lock::ForDelete),
+        _ => None,
+    };
+    let mut old = None;
+    if let (Some(lock), Some(key)) = (lock, &key) {
+        let mut select = rows.select(key);
+        if let Some(lock) = backend::lock(db.get_database_backend(), lock) {
+            select.lock(lock);
+        }
+        old = db.query_one(&select).await?.map(|row| rows.image(&row)).transpose()?;
+    }
+    if let Some(old) = &old {
+        record::team_of(definition, old, &team)?;
+    }
+    let mut state = scope.state();
+    // One slot a key: a save that is tried again takes the place of the one that failed.
+    state.saves.retain(|begun| {
+        begun.key.is_none() || begun.key != key || begun.definition.table() != definition.table()
+    });
+    state.saves.push(Begun { definition, kind, key, old });
+    Ok(())
+}
+
+pub(crate) async fn after<C: ConnectionTrait>(
+    definition: &'static Definition,
+    kind: Kind,
+    new: Option<RowImage>,
+    key: &[Value],
+    db: &C,
+) -> Result<(), DbErr> {
+    let object_type = definition.object_type();
+    let scope = current(object_type)?;
+    let txn = transaction(db, &scope, object_type)?;
+    let key = new.as_ref().map_or(key, |row| row.key.as_slice());
+    let begun = {
+        let mut state = scope.state();
+        let fits = |begun: &Begun| {
+            begun.kind == kind
+                && begun.definition.table() == definition.table()
+                && begun.key.as_ref().is_none_or(|begun| begun == key)
+        };
+        let found = state.saves.iter().position(fits);
+        found.map(|i| state.saves.remove(i)).ok_or(Refused::NoBeforeHook { object_type })?
+    };
+    let change = match (kind, &begun.old, &new) {
+        (Kind::Insert, _, Some(new)) => Change::Created(new),
+        (Kind::Update, Some(old), Some(new)) => {
+            record::same_team(definition, old, new)?;
+            Change::Updated(old, new)
+        }
+        (Kind::Delete, Some(old), _) => Change::Deleted(old),
+        (Kind::Delete, None, _) => return Ok(()), // there was no row
+        _ => return Err(Refused::NoBeforeHook { object_type }.into()),
+    };
+    let events = scope.events_of(definition, change)?;
+    if events.is_empty() {
+        return Ok(());
+    }
+    db.execute(&store::insert_values(&events)).await?;
+    match txn {
+        Some(txn) if !scope.events.consumers().is_empty() => scope.consume(txn, &events).await,
+        _ => Ok(()),
+    }
+}
+
+impl Scope {
+    fn events_of(&self, definition: &Definition, change: Change<'_>) -> Result<Vec<Event>, Refused> {
+        let mut state = self.state();
+        let row = match change {
+            Change::Created(row) | Change::Updated(_, row) | Change::Deleted(row) => row,
+        };
+        let team = record::team_of(definition, row, &state.team)?;
+        if state.team == TeamScope::New {
+            state.team = TeamScope::Team(team.clone());
+        }
+        record::events(
+            definition,
+            change,
+            &record::SaveOptions::default(),
+            &team,
+            &self.context,
+            self.unit_id,
+        )
+    }
+
+    /// Runs the in-transaction consumers right now, in a savepoint: the one type that they ever get is a unit of work.
+    async fn consume(&self, txn: &DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
+        let unit = EventTransaction::over(txn.begin().await?, self.events.clone(), self.context.clone());
+        for event in events {
+            // Boxed: a consumer may save tracked models, whose hooks are futures of this very kind.
+            Box::pin(unit.consume_all(event)).await?;
+        }
+        Ok(unit.commit().await?)
+    }
+}

@@ -1,0 +1,298 @@
+//! `Tracked`: what the derive implements, and what the library does with it.
+
+use std::{collections::BTreeMap, marker::PhantomData};
+
+use events_core::{ObjectRef, Subject};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable, ModelTrait,
+    PrimaryKeyToColumn, QueryFilter, QueryResult, QueryTrait, Value, sea_query::SelectStatement,
+};
+use serde_json::Value as Json;
+
+use crate::{
+    error::Refused,
+    value::{self, ValueError},
+};
+
+/// A model whose saves leave events. Implemented by `#[derive(Tracked)]`, not by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not tracked",
+    note = "add `#[derive(events_sea_orm::Tracked)]` and `#[tracked(team = \"..\")]` to the model"
+)]
+pub trait Tracked: ModelTrait + FromQueryResult {
+    /// What is recorded of this model.
+    fn definition() -> &'static Definition;
+
+    /// The database value of the team column, if the model has one.
+    fn team_value(&self) -> Option<Value>;
+
+    /// The database values of the tracked fields, in the definition's order.
+    fn tracked_values(&self) -> Vec<Value>;
+
+    /// The tracked fields by their recorded names, as an event would hold them; redacted ones are absent.
+    ///
+    /// # Errors
+    /// [`Refused::Value`] naming a field whose value cannot be recorded.
+    fn snapshot(&self) -> Result<BTreeMap<String, Json>, Refused> {
+        let definition = Self::definition();
+        let mut values = BTreeMap::new();
+        for (field, value) in definition.fields.iter().zip(self.tracked_values()) {
+            if !field.redacted {
+                values.insert(field.name.to_owned(), definition.json(field, &value)?);
+            }
+        }
+        Ok(values)
+    }
+
+    /// This model as the object of events.
+    fn object(&self) -> ObjectRef {
+        let key: Vec<Value> =
+            <PrimaryKey<Self> as Iterable>::iter().map(|key| self.get(key.into_column())).collect();
+        Self::definition().object(&key)
+    }
+}
+
+type PrimaryKey<M> = <<M as ModelTrait>::Entity as EntityTrait>::PrimaryKey;
+
+/// What is recorded of an entity.
+#[derive(Debug)]
+pub struct Definition {
+    object_type: &'static str,
+    table: &'static str,
+    key: Vec<&'static str>,
+    team: TeamSource,
+    fields: Vec<Field>,
+}
+
+/// Where the team of a row comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TeamSource {
+    /// This column of the row.
+    Column(&'static str),
+    /// The context: the rows themselves do not say.
+    Context,
+}
+
+/// A tracked field.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    column: &'static str,
+    name: &'static str,
+    state: bool,
+    redacted: bool,
+}
+
+impl Field {
+    /// A field recorded under its column's name.
+    pub fn new(column: &'static str) -> Self {
+        Self { column, name: column, state: false, redacted: false }
+    }
+
+    /// Recorded under this name.
+    #[must_use]
+    pub fn renamed(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Its changes are transitions.
+    #[must_use]
+    pub fn state(mut self) -> Self {
+        self.state = true;
+        self
+    }
+
+    /// Its values are never recorded.
+    #[must_use]
+    pub fn redacted(mut self) -> Self {
+        self.redacted = true;
+        self
+    }
+
+    /// The name it is recorded under.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its column.
+    pub fn column(&self) -> &'static str {
+        self.column
+    }
+
+    /// Whether its changes are transitions.
+    pub fn is_state(&self) -> bool {
+        self.state
+    }
+
+    /// Whether its values are never recorded.
+    pub fn is_redacted(&self) -> bool {
+        self.redacted
+    }
+}
+
+impl Definition {
+    /// The definition of entity `E`.
+    pub fn new<E: EntityTrait>(object_type: &'static str, team: TeamSource, fields: Vec<Field>) -> Self {
+        let key = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
+        Self { object_type, table: E::default().table_name(), key, team, fields }
+    }
+
+    /// The name under which its objects are recorded.
+    pub fn object_type(&self) -> &'static str {
+        self.object_type
+    }
+
+    /// Its table.
+    pub fn table(&self) -> &'static str {
+        self.table
+    }
+
+    /// Its tracked fields.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Its key columns, in key order.
+    pub fn key_columns(&self) -> &[&'static str] {
+        &self.key
+    }
+
+    /// Where its rows' team comes from.
+    pub fn team(&self) -> TeamSource {
+        self.team
+    }
+
+    /// Whether a row is itself a team: the tenant table.
+    pub(crate) fn is_team(&self) -> bool {
+        matches!((self.team, self.key.as_slice()), (TeamSource::Column(team), [key]) if team == *key)
+    }
+
+    pub(crate) fn redacts(&self) -> bool {
+        self.fields.iter().any(|field| field.redacted)
+    }
+
+    pub(crate) fn object(&self, key: &[Value]) -> ObjectRef {
+        // A key of a type that has no JSON form still names its object in errors.
+        let key: Vec<Json> = key.iter().map(|part| value::to_json(part).unwrap_or(Json::Null)).collect();
+        ObjectRef::of_key(self.object_type, &key)
+    }
+
+    /// A field's value as it is recorded.
+    pub(crate) fn json(&self, field: &Field, value: &Value) -> Result<Json, Refused> {
+        value::to_json(value).map_err(|source| self.value_error(field.name, source))
+    }
+
+    fn value_error(&self, field: &str, source: ValueError) -> Refused {
+        Refused::Value { object_type: self.object_type.to_owned(), field: field.to_owned(), source }
+    }
+
+    /// The fields that `names` name.
+    pub(crate) fn select_fields(&self, names: &[String]) -> Result<Vec<&'static str>, Refused> {
+        let find = |name: &String| {
+            let found = self.fields.iter().find(|f| f.name == name || f.column == name);
+            found.map(|field| field.name).ok_or_else(|| self.unknown_field(name, "tracked field"))
+        };
+        names.iter().map(find).collect()
+    }
+
+    pub(crate) fn unknown_field(&self, name: &str, kind: &'static str) -> Refused {
+        let wanted = |field: &&Field| kind != "state field" || field.state;
+        let names: Vec<_> = self.fields.iter().filter(wanted).map(|field| field.name).collect();
+        Refused::UnknownField {
+            object_type: self.object_type,
+            field: name.to_owned(),
+            kind,
+            expected: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+        }
+    }
+}
+
+/// What a row of a tracked table held at one moment.
+///
+/// No `Debug`: it holds redacted values.
+pub(crate) struct RowImage {
+    pub(crate) key: Vec<Value>,
+    pub(crate) team: Option<Value>,
+    pub(crate) values: Vec<Value>,
+}
+
+impl RowImage {
+    pub(crate) fn of<M: Tracked>(model: &M) -> Self {
+        Self {
+            key: PrimaryKey::<M>::iter().map(|key| model.get(key.into_column())).collect(),
+            team: model.team_value(),
+            values: model.tracked_values(),
+        }
+    }
+}
+
+/// How to find and read a row of a tracked table, its type forgotten.
+pub(crate) trait Rows: Send + Sync {
+    fn definition(&self) -> &'static Definition;
+    fn select(&self, key: &[Value]) -> SelectStatement;
+    fn image(&self, row: &QueryResult) -> Result<RowImage, DbErr>;
+}
+
+struct RowsOf<E>(PhantomData<fn() -> E>);
+
+impl<E: EntityTrait> Rows for RowsOf<E>
+where
+    E::Model: Tracked,
+{
+    fn definition(&self) -> &'static Definition {
+        E::Model::definition()
+    }
+
+    fn select(&self, key: &[Value]) -> SelectStatement {
+        let mut select = E::find();
+        for (column, value) in E::PrimaryKey::iter().zip(key) {
+            select = select.filter(column.into_column().eq(value.clone()));
+        }
+        select.into_query()
+    }
+
+    fn image(&self, row: &QueryResult) -> Result<RowImage, DbErr> {
+        E::Model::from_query_result(row, "").map(|model| RowImage::of(&model))
+    }
+}
+
+/// The rows of entity `E`.
+pub(crate) fn rows<E: EntityTrait>() -> &'static dyn Rows
+where
+    E::Model: Tracked,
+{
+    &RowsOf::<E>(PhantomData)
+}
+
+/// The key of an active model, if all of it is there.
+pub(crate) fn key_of<A: ActiveModelTrait>(active: &A) -> Option<Vec<Value>> {
+    <A::Entity as EntityTrait>::PrimaryKey::iter()
+        .map(|key| active.get(key.into_column()).into_value())
+        .collect()
+}
+
+/// A model as the subject of an emitted event.
+pub(crate) fn subject<M: Tracked>(model: &M) -> Subject {
+    let team = model.team_value().and_then(|team| team_text(&team));
+    Subject { object: model.object(), team }
+}
+
+/// A team column's value as the text that identifies the team; `None` for NULL.
+pub(crate) fn team_text(team: &Value) -> Option<String> {
+    match value::to_json(team) {
+        Ok(Json::Null) | Err(_) => None,
+        Ok(Json::String(text)) => Some(text),
+        Ok(other) => Some(other.to_string()),
+    }
+}
+
+/// An entity that was linked into this program.
+#[derive(Debug)]
+pub struct Registration(pub fn() -> &'static Definition);
+
+inventory::collect!(Registration);
+
+/// Every tracked entity that was linked into this program and is named somewhere in it.
+pub fn registered() -> impl Iterator<Item = &'static Definition> {
+    inventory::iter::<Registration>().map(|registration| (registration.0)())
+}

@@ -1,0 +1,408 @@
+//! `EventTransaction`: the unit of work.
+
+mod connection;
+mod level;
+mod statement;
+
+use std::{future::Future, sync::Arc};
+
+use events_core::{Context, Event, EventType, NewEvent, Subject};
+use futures_util::lock::Mutex as Gate;
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
+};
+use uuid::Uuid;
+
+#[cfg(feature = "stream")]
+pub use self::connection::EventStream;
+use self::level::{Level, lock};
+pub(crate) use self::{connection::run_callback, level::Announcement, statement::Kind};
+use crate::{
+    backend,
+    consumer::ConsumerEntry,
+    error::{CommitError, Refused, UnknownCommit},
+    events::Events,
+    record::{self, SaveOptions},
+    saves, store,
+    tracked::Tracked,
+    value,
+};
+
+/// A unit of work: a database transaction that knows for whom it is and records an event for every tracked save.
+///
+/// It goes wherever SeaORM takes a connection. Rows and events commit together or not at all. Dropping it rolls back.
+///
+/// A database error, a write that was dropped half way, or a failing consumer *poisons* it: it sends nothing more and
+/// `commit` refuses. What may fail goes into a nested [`begin`](TransactionTrait::begin), whose rollback leaves the
+/// parent healthy.
+///
+/// # Examples
+/// ```no_run
+/// # use events_sea_orm::{Context, Event, Events};
+/// # async fn example(events: Events) -> Result<(), Box<dyn std::error::Error>> {
+/// let txn = events.begin(Context::team(7).actor("user:42")).await?;
+/// // .. tracked saves on `&txn` ..
+/// txn.emit(Event::custom("month_closed")).await?;
+/// txn.commit().await?;
+/// # Ok(()) }
+/// ```
+pub struct EventTransaction {
+    /// Taken by commit, rollback and drop.
+    inner: Option<DatabaseTransaction>,
+    unit: Arc<Unit>,
+    level: Arc<Level>,
+}
+
+/// What all nesting levels of a unit of work share.
+struct Unit {
+    id: Uuid,
+    events: Events,
+    context: Context,
+    backend: DbBackend,
+    /// Held while the connection is in use, so that a tracked save is one step and a drop knows.
+    gate: Gate<()>,
+    /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
+    dropped_busy: std::sync::Mutex<Vec<DatabaseTransaction>>,
+}
+
+impl std::fmt::Debug for EventTransaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventTransaction")
+            .field("unit_id", &self.unit.id)
+            .field("nested", &self.level.parent.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EventTransaction {
+    pub(crate) async fn start(
+        events: Events,
+        context: Context,
+        pool: &DatabaseConnection,
+        options: TransactionOptions,
+    ) -> Result<Self, DbErr> {
+        let context = events.check_context(context)?;
+        let options = backend::begin_options(pool.get_database_backend(), options);
+        let inner = pool.begin_with_options(options).await?;
+        Ok(Self::over(inner, events, context))
+    }
+
+    /// A unit of work over a transaction (or savepoint) that is open already.
+    pub(crate) fn over(inner: DatabaseTransaction, events: Events, context: Context) -> Self {
+        let backend = sea_orm::ConnectionTrait::get_database_backend(&inner);
+        let team = context.team_scope().clone();
+        Self {
+            inner: Some(inner),
+            level: Arc::new(Level::root(team)),
+            unit: Arc::new(Unit {
+                id: Uuid::now_v7(),
+                events,
+                context,
+                backend,
+                gate: Gate::new(()),
+                dropped_busy: std::sync::Mutex::default(),
+            }),
+        }
+    }
+
+    /// The unit's id, stored with each of its events and known before the commit.
+    pub fn unit_id(&self) -> Uuid {
+        self.unit.id
+    }
+
+    /// For whom this unit of work is done.
+    pub fn context(&self) -> &Context {
+        &self.unit.context
+    }
+
+    /// Records an event by hand. It is written at commit, after the events recorded before it.
+    ///
+    /// # Errors
+    /// A [`Refused`] for an unusable name, identifier or payload, for a subject of another team, in a poisoned unit
+    /// or while a nested one is open. The unit stays healthy.
+    #[allow(clippy::unused_async)] // waiting here is what locking the object's row will need
+    pub async fn emit(&self, event: NewEvent) -> Result<(), DbErr> {
+        self.level.check_writable()?;
+        let mut state = self.level.state();
+        let event = record::emitted(event, &state.team, &self.unit.context, self.unit.id)?;
+        state.buffer.push(event);
+        Ok(())
+    }
+
+    /// Moves a state field to `new` and records why.
+    ///
+    /// # Errors
+    /// [`Refused::UnknownField`] if the column is not marked `#[track(state)]`; else what the save answers.
+    pub async fn track_state_transition<A>(
+        &self,
+        mut active: A,
+        column: <A::Entity as EntityTrait>::Column,
+        new: impl Into<Value>,
+        reason: impl Into<String>,
+    ) -> Result<<A::Entity as EntityTrait>::Model, DbErr>
+    where
+        A: ActiveModelTrait + ActiveModelBehavior + Send,
+        <A::Entity as EntityTrait>::Model: Tracked + IntoActiveModel<A>,
+    {
+        let definition = <<A::Entity as EntityTrait>::Model as Tracked>::definition();
+        let is_state = |f: &&crate::Field| f.column() == column.as_str() && f.is_state();
+        if !definition.fields().iter().any(|field| is_state(&field)) {
+            return Err(definition.unknown_field(column.as_str(), "state field").into());
+        }
+        active.set(column, new.into());
+        let options = SaveOptions { track_fields: None, reason: Some(reason.into()) };
+        saves::with_options(definition, options, active.update(self)).await
+    }
+
+    /// Commits rows and events together.
+    ///
+    /// Writes the events, runs the in-transaction consumers (whose own saves and events are part of the unit), then
+    /// commits. On a nested unit it hands rows and events to the parent.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`] and [`CommitError::Failed`]: nothing was committed. [`CommitError::Unknown`]: the
+    /// connection broke on the way; [`Events::outcome`] finds out.
+    pub async fn commit(mut self) -> Result<(), CommitError> {
+        let span = tracing::debug_span!("events.commit", unit_id = %self.unit.id);
+        tracing::Instrument::instrument(
+            async move {
+                if let Err(refused) = self.level.check_writable() {
+                    self.undo(&refused).await;
+                    return Err(refused.into());
+                }
+                match self.level.parent.clone() {
+                    Some(parent) => self.commit_nested(&parent).await,
+                    None => self.commit_root().await,
+                }
+            },
+            span,
+        )
+        .await
+    }
+
+    /// Undoes everything since `begin`.
+    ///
+    /// # Errors
+    /// The database's, if even that failed; a parent is poisoned then.
+    pub async fn rollback(mut self) -> Result<(), DbErr> {
+        self.end_by_rollback().await
+    }
+
+    async fn commit_root(&mut self) -> Result<(), CommitError> {
+        let event_ids = match self.flush().await {
+            Ok(ids) => ids,
+            Err(error) => {
+                let refused = Refused::of(&error).cloned();
+                let cause = refused
+                    .clone()
+                    .unwrap_or(Refused::Poisoned { cause: "writing the events failed".into() });
+                self.undo(&cause).await;
+                return Err(refused.map_or(CommitError::Failed(error), CommitError::Refused));
+            }
+        };
+        let Some(inner) = self.inner.take() else { return Err(Refused::NestedOpen.into()) };
+        let _busy = self.unit.gate.lock().await;
+        inner.commit().await.map_err(|error| {
+            if backend::commit_is_unknown(self.unit.backend, &error) {
+                UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
+            } else {
+                CommitError::Failed(error)
+            }
+        })
+    }
+
+    async fn commit_nested(&mut self, parent: &Arc<Level>) -> Result<(), CommitError> {
+        let Some(inner) = self.inner.take() else { return Err(Refused::NestedOpen.into()) };
+        let _busy = self.unit.gate.lock().await;
+        // Released or not: if this future is dropped half way, nobody knows.
+        let doubt = parent.doubt("the commit of a nested unit of work was cancelled");
+        let committed = inner.commit().await;
+        doubt.settle();
+        parent.close_nested();
+        match committed {
+            Ok(()) => {
+                parent.take_over(&self.level);
+                Ok(())
+            }
+            Err(error) => {
+                parent.poison("the commit of a nested unit of work failed");
+                Err(CommitError::Failed(error))
+            }
+        }
+    }
+
+    /// Rolls back for a commit that was refused; the refusal is what the caller hears.
+    async fn undo(&mut self, why: &Refused) {
+        self.level.poison(&why.to_string());
+        if let Err(error) = self.end_by_rollback().await {
+            tracing::warn!(unit_id = %self.unit.id, %error, "rolling back a refused unit of work failed");
+        }
+    }
+
+    async fn end_by_rollback(&mut self) -> Result<(), DbErr> {
+        let Some(inner) = self.inner.take() else { return Ok(()) };
+        let Some(parent) = &self.level.parent else {
+            let _busy = self.unit.gate.lock().await;
+            return inner.rollback().await;
+        };
+        // A grandchild left open makes the savepoints unequal to what the levels say.
+        let settled = !self.level.state().nested_open;
+        let _busy = self.unit.gate.lock().await;
+        let doubt = parent.doubt("the rollback of a nested unit of work was cancelled");
+        let result = inner.rollback().await;
+        doubt.settle();
+        parent.close_nested();
+        if result.is_err() || !settled {
+            parent.poison("the rollback of a nested unit of work failed");
+        }
+        result
+    }
+
+    /// Writes the buffered events and runs the consumers on them, until neither adds any. Answers the events' ids.
+    async fn flush(&self) -> Result<Vec<Uuid>, DbErr> {
+        let mut ids = Vec::new();
+        let mut last_adder: Arc<str> = Arc::from("");
+        let limit = self.unit.events.consumer_rounds();
+        for _ in 0..=limit {
+            let mut batch = std::mem::take(&mut self.level.state().buffer);
+            let Some(first) = batch.first_mut() else { return Ok(ids) };
+            if ids.is_empty() {
+                first.id = self.unit.id; // a unique key by which a unit can be looked for
+            }
+            ids.extend(batch.iter().map(|event| event.id));
+            self.write(&batch).await?;
+            for event in &batch {
+                if let Some(adder) = self.consume_all(event).await? {
+                    last_adder = adder;
+                }
+            }
+        }
+        let refused = Refused::ConsumerLoop { consumer: last_adder, rounds: limit };
+        self.level.poison(&refused.to_string());
+        Err(refused.into())
+    }
+
+    async fn write(&self, events: &[Event]) -> Result<(), DbErr> {
+        for statement in store::insert_statements(self.unit.backend, events) {
+            self.send_own(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs every consumer on one event. Answers the last one that added events.
+    pub(crate) async fn consume_all(&self, event: &Event) -> Result<Option<Arc<str>>, DbErr> {
+        let mut adder = None;
+        for consumer in self.unit.events.consumers() {
+            let before = self.level.state().buffer.len();
+            self.consume(consumer, event).await?;
+            if self.level.state().buffer.len() > before {
+                adder = Some(consumer.name.clone());
+            }
+        }
+        Ok(adder)
+    }
+
+    async fn consume(&self, consumer: &ConsumerEntry, event: &Event) -> Result<(), DbErr> {
+        let doubt = self.level.doubt("a consumer was cancelled or panicked");
+        let result = consumer.consumer.handle(self, event).await;
+        doubt.settle();
+        result.map_err(|error| {
+            let refused = Refused::Consumer {
+                consumer: consumer.name.clone(),
+                event_type: event.event_type.to_string(),
+                source: Arc::from(error),
+            };
+            self.level.poison(&refused.to_string());
+            DbErr::from(refused)
+        })?;
+        // A consumer that swallowed a database error must not let the unit go on.
+        Ok(self.level.check_writable()?)
+    }
+
+    pub(crate) fn announce(&self, announcement: Announcement) -> Result<(), Refused> {
+        self.level.check_writable()?;
+        self.level.state().announced.push(announcement);
+        Ok(())
+    }
+
+    /// Forgets what a save announced and did not use, such as an update with nothing set.
+    pub(crate) fn forget_announcements(&self) {
+        self.level.state().announced.clear();
+    }
+
+    /// The team that saves must be of.
+    pub(crate) fn team_scope(&self) -> events_core::TeamScope {
+        self.level.state().team.clone()
+    }
+
+    pub(crate) fn poison(&self, cause: &str) {
+        self.level.poison(cause);
+    }
+}
+
+impl Drop for EventTransaction {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else { return };
+        let idle = self.unit.gate.try_lock();
+        let in_doubt = idle.is_none() || self.level.is_poisoned() || self.level.state().nested_open;
+        if let Some(parent) = &self.level.parent {
+            parent.close_nested();
+            if in_doubt {
+                parent.poison("a nested unit of work was dropped after an error in it");
+            }
+        }
+        self.level.poison("the unit of work was dropped");
+        if idle.is_some() {
+            drop(inner); // queues the rollback
+        } else {
+            lock(&self.unit.dropped_busy).push(inner);
+        }
+    }
+}
+
+/// Records an event by its parts, as [`EventTransaction::emit`] does.
+///
+/// # Errors
+/// As `emit`.
+pub async fn emit_event(
+    txn: &EventTransaction,
+    event_type: EventType,
+    object: impl Into<Subject> + Send,
+    event_data: impl Into<serde_json::Value> + Send,
+) -> Result<(), DbErr> {
+    txn.emit(Event::of(event_type).about(object).json(event_data.into())).await
+}
+
+/// Runs `work` in a unit of its own: commits on `Ok`, rolls back on `Err`.
+pub(crate) async fn run<T, E, F>(txn: EventTransaction, work: F) -> Result<T, E>
+where
+    F: AsyncFnOnce(&EventTransaction) -> Result<T, E>,
+    E: From<DbErr>,
+{
+    match work(&txn).await {
+        Ok(value) => {
+            txn.commit().await.map_err(|error| E::from(error.into()))?;
+            Ok(value)
+        }
+        Err(error) => {
+            if let Err(failure) = txn.rollback().await {
+                tracing::warn!(error = %failure, "rolling back a failed unit of work failed");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Refuses a context whose parts cannot be stored.
+pub(crate) fn check_context(context: &Context) -> Result<(), Refused> {
+    context.check()?;
+    value::refuse_nul(&context.to_json()).map_err(|source| Refused::Value {
+        object_type: "context".to_owned(),
+        field: "context".to_owned(),
+        source,
+    })
+}
+
+/// The future of a hook.
+pub(crate) type HookFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'a>>;

@@ -1,0 +1,533 @@
+//! What SeaORM sees: the connection, stream and transaction traits.
+
+use std::{future::Future, pin::Pin};
+
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
+    QueryResult, Statement, StatementBuilder, TransactionError, TransactionOptions, TransactionSession,
+    TransactionTrait, Value,
+};
+
+use super::{
+    Announcement, EventTransaction, Kind,
+    level::Doubt,
+    statement::{self, Inspected},
+};
+use crate::{
+    backend::{self, Lock},
+    error::Refused,
+    record::{self, Change},
+    store,
+    tracked::RowImage,
+    withhold::withhold,
+};
+
+/// How a statement is sent, and what came back.
+#[derive(Clone, Copy)]
+enum Verb {
+    Execute,
+    QueryOne,
+    QueryAll,
+}
+
+enum Reply {
+    Executed(ExecResult),
+    One(Option<QueryResult>),
+    All(Vec<QueryResult>),
+}
+
+impl EventTransaction {
+    fn inner(&self) -> Result<&DatabaseTransaction, Refused> {
+        // Taken only by calls that own `self`, so this is for the reader's peace.
+        self.inner.as_ref().ok_or_else(|| Refused::Poisoned { cause: "the unit of work has ended".into() })
+    }
+
+    async fn send(&self, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
+        let inner = self.inner()?;
+        let reply = match verb {
+            Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
+            Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
+            Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
+        };
+        reply.inspect_err(|_| self.level.poison("the database reported an error"))
+    }
+
+    /// Sends a statement of the library's own: no consumer and no hook has a say in it.
+    pub(super) async fn send_own(&self, statement: Statement) -> Result<(), DbErr> {
+        let _busy = self.unit.gate.lock().await;
+        let doubt = self.level.doubt("writing the events was cancelled");
+        let sent = self.send(Verb::Execute, statement).await;
+        doubt.settle();
+        sent.map(drop)
+    }
+
+    /// Every statement comes through here.
+    ///
+    /// Announcements are taken before the first await: SeaORM sends a statement in the very poll in which its hook
+    /// returned, so what is announced then belongs to it, and what it does not use is stale.
+    async fn dispatch(&self, verb: Verb, inspected: Inspected, statement: Statement) -> Result<Reply, DbErr> {
+        if inspected.kind == Kind::Read {
+            self.level.check_healthy()?;
+            let _busy = self.unit.gate.lock().await;
+            self.level.check_healthy()?;
+            return self.send(verb, statement).await;
+        }
+        let mut announced = std::mem::take(&mut self.level.state().announced);
+        self.check_write(&inspected)?;
+        announced.retain(|announcement| belongs(announcement, &inspected, &statement));
+        let _busy = self.unit.gate.lock().await;
+        self.level.check_writable()?;
+        let doubt = self.level.doubt("a write was cancelled half way");
+        if announced.is_empty() {
+            let reply = self.send(verb, statement).await;
+            doubt.settle();
+            return reply;
+        }
+        let redacts = announced.iter().any(|announcement| announcement.definition().redacts());
+        let reply = self.tracked_write(&announced, verb, statement, doubt).await;
+        if redacts { reply.map_err(withhold) } else { reply }
+    }
+
+    fn check_write(&self, inspected: &Inspected) -> Result<(), Refused> {
+        self.level.check_writable()?;
+        if inspected.kind == Kind::Schema {
+            return Err(Refused::Schema);
+        }
+        match inspected.written.iter().find(|table| store::is_own_table(table)) {
+            Some(table) => Err(Refused::OwnTable { table: table.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the old rows under lock, sends the statement, and records what changed: one step under the gate.
+    async fn tracked_write(
+        &self,
+        announced: &[Announcement],
+        verb: Verb,
+        statement: Statement,
+        doubt: Doubt,
+    ) -> Result<Reply, DbErr> {
+        let mut old_rows = Vec::with_capacity(announced.len());
+        for announcement in announced {
+            let old = match self.old_row(announcement).await {
+                Ok(old) => old,
+                Err(error) => {
+                    doubt.settle(); // nothing was written
+                    return Err(error);
+                }
+            };
+            old_rows.push(old);
+        }
+        let reply = self.send(verb, statement).await?;
+        match self.record_write(announced, &old_rows, &reply).await {
+            Ok(()) => {
+                doubt.settle();
+                Ok(reply)
+            }
+            Err(error) => {
+                self.level.poison(&format!("a row was written without its event: {error}"));
+                Err(error)
+            }
+        }
+    }
+
+    /// The row as the database holds it, locked, and of a team that this context may touch.
+    async fn old_row(&self, announcement: &Announcement) -> Result<Option<RowImage>, DbErr> {
+        let (lock, Some(key)) = (
+            match announcement.kind {
+                Kind::Update => Lock::ForUpdate,
+                Kind::Delete => Lock::ForDelete,
+                _ => return Ok(None),
+            },
+            &announcement.key,
+        ) else {
+            return Ok(None);
+        };
+        let old = self.read_row(announcement, key, Some(lock)).await?;
+        if let Some(old) = &old {
+            let team = self.level.state().team.clone();
+            record::team_of(announcement.definition(), old, &team)?;
+        }
+        Ok(old)
+    }
+
+    async fn read_row(
+        &self,
+        announcement: &Announcement,
+        key: &[Value],
+        lock: Option<Lock>,
+    ) -> Result<Option<RowImage>, DbErr> {
+        let mut select = announcement.rows.select(key);
+        if let Some(lock) = lock.and_then(|lock| backend::lock(self.unit.backend, lock)) {
+            select.lock(lock);
+        }
+        let statement = StatementBuilder::build(&select, &self.unit.backend);
+        match self.send(Verb::QueryOne, statement).await? {
+            Reply::One(Some(row)) => announcement.rows.image(&row).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    async fn record_write(
+        &self,
+        announced: &[Announcement],
+        old_rows: &[Option<RowImage>],
+        reply: &Reply,
+    ) -> Result<(), DbErr> {
+        let first = &announced[0];
+        match first.kind {
+            Kind::Insert => {
+                for row in self.inserted_rows(announced, reply).await? {
+                    let announcement = announcement_of(announced, &row)?;
+                    self.record(announcement, Change::Created(&row))?;
+                }
+            }
+            Kind::Update => {
+                let (Some(old), Some(key)) = (&old_rows[0], &first.key) else { return Ok(()) };
+                if let Some(new) = self.updated_row(first, key, reply).await? {
+                    if new.key != *key {
+                        return Err(unexpected(first));
+                    }
+                    record::same_team(first.definition(), old, &new)?;
+                    self.record(first, Change::Updated(old, &new))?;
+                }
+            }
+            Kind::Delete => {
+                let gone = match reply {
+                    Reply::Executed(result) => result.rows_affected() > 0,
+                    Reply::One(row) => row.is_some(),
+                    Reply::All(rows) => !rows.is_empty(),
+                };
+                let olds = old_rows.iter().filter(|_| gone);
+                for (announcement, old) in announced.iter().zip(olds) {
+                    if let Some(old) = old {
+                        self.record(announcement, Change::Deleted(old))?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn inserted_rows(&self, announced: &[Announcement], reply: &Reply) -> Result<Vec<RowImage>, DbErr> {
+        let first = &announced[0];
+        match reply {
+            Reply::One(row) => row.iter().map(|row| first.rows.image(row)).collect(),
+            Reply::All(rows) => rows.iter().map(|row| first.rows.image(row)).collect(),
+            Reply::Executed(result) if result.rows_affected() == 0 => Ok(Vec::new()),
+            // Without RETURNING: the row is read by its key, which the caller gave or the database counted up.
+            Reply::Executed(result) => {
+                let mut rows = Vec::new();
+                for announcement in announced {
+                    let counted = || vec![Value::from(result.last_insert_id())];
+                    let key = announcement.key.clone().unwrap_or_else(counted);
+                    rows.extend(self.read_row(announcement, &key, None).await?);
+                }
+                Ok(rows)
+            }
+        }
+    }
+
+    async fn updated_row(
+        &self,
+        announcement: &Announcement,
+        key: &[Value],
+        reply: &Reply,
+    ) -> Result<Option<RowImage>, DbErr> {
+        match reply {
+            Reply::One(row) => row.as_ref().map(|row| announcement.rows.image(row)).transpose(),
+            Reply::All(rows) => rows.first().map(|row| announcement.rows.image(row)).transpose(),
+            Reply::Executed(result) if result.rows_affected() == 0 => Ok(None),
+            Reply::Executed(_) => self.read_row(announcement, key, None).await,
+        }
+    }
+
+    fn record(&self, announcement: &Announcement, change: Change<'_>) -> Result<(), Refused> {
+        let definition = announcement.definition();
+        let mut state = self.level.state();
+        let row = match change {
+            Change::Created(row) | Change::Updated(_, row) | Change::Deleted(row) => row,
+        };
+        let team = record::team_of(definition, row, &state.team)?;
+        if matches!(state.team, events_core::TeamScope::New) {
+            state.team = events_core::TeamScope::Team(team.clone());
+        }
+        let options = &announcement.options;
+        let mut events =
+            record::events(definition, change, options, &team, &self.unit.context, self.unit.id)?;
+        state.buffer.append(&mut events);
+        Ok(())
+    }
+}
+
+/// Whether the announcement is for this very statement: kind, table and key.
+fn belongs(announcement: &Announcement, inspected: &Inspected, statement: &Statement) -> bool {
+    let table = announcement.definition().table();
+    if announcement.kind != inspected.kind || inspected.written.iter().all(|written| written != table) {
+        return false;
+    }
+    let (Kind::Update | Kind::Delete, Some(key)) = (announcement.kind, &announcement.key) else {
+        return true;
+    };
+    // The key stands in the condition, which comes last.
+    let values = statement.values.as_ref().map(|values| values.0.as_slice()).unwrap_or_default();
+    if announcement.kind == Kind::Update {
+        values.ends_with(key)
+    } else {
+        key.iter().all(|part| values.contains(part))
+    }
+}
+
+fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {
+    let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| *key == row.key);
+    announced.iter().find(fits).ok_or_else(|| unexpected(&announced[0]))
+}
+
+fn unexpected(announcement: &Announcement) -> DbErr {
+    Refused::UnexpectedRow { object_type: announcement.definition().object_type() }.into()
+}
+
+/// A raw statement is taken for what its first word says.
+fn inspect_raw(sql: &str) -> Inspected {
+    let kind = if statement::is_raw_schema(sql) {
+        Kind::Schema
+    } else if statement::is_raw_read(sql) {
+        Kind::Read
+    } else {
+        Kind::Other
+    };
+    Inspected { kind, written: Vec::new() }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for EventTransaction {
+    fn get_database_backend(&self) -> DbBackend {
+        self.unit.backend
+    }
+
+    async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        executed(self.dispatch(Verb::Execute, inspect_raw(&stmt.sql), stmt).await?)
+    }
+
+    async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
+        let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
+        executed(self.dispatch(Verb::Execute, inspected, statement).await?)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.level.state().announced.clear();
+        self.check_write(&inspect_raw(sql))?;
+        let _busy = self.unit.gate.lock().await;
+        self.level.check_writable()?;
+        let doubt = self.level.doubt("a write was cancelled half way");
+        let result = self.inner()?.execute_unprepared(sql).await;
+        doubt.settle();
+        result.inspect_err(|_| self.level.poison("the database reported an error"))
+    }
+
+    async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+        one(self.dispatch(Verb::QueryOne, inspect_raw(&stmt.sql), stmt).await?)
+    }
+
+    async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
+        let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
+        one(self.dispatch(Verb::QueryOne, inspected, statement).await?)
+    }
+
+    async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        all(self.dispatch(Verb::QueryAll, inspect_raw(&stmt.sql), stmt).await?)
+    }
+
+    async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
+        let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
+        all(self.dispatch(Verb::QueryAll, inspected, statement).await?)
+    }
+}
+
+fn executed(reply: Reply) -> Result<ExecResult, DbErr> {
+    match reply {
+        Reply::Executed(result) => Ok(result),
+        _ => Err(wrong_reply()),
+    }
+}
+
+fn one(reply: Reply) -> Result<Option<QueryResult>, DbErr> {
+    match reply {
+        Reply::One(row) => Ok(row),
+        _ => Err(wrong_reply()),
+    }
+}
+
+fn all(reply: Reply) -> Result<Vec<QueryResult>, DbErr> {
+    match reply {
+        Reply::All(rows) => Ok(rows),
+        _ => Err(wrong_reply()),
+    }
+}
+
+/// `send` answers each verb with its own reply.
+fn wrong_reply() -> DbErr {
+    DbErr::Custom("a statement was answered with the reply to another verb".to_owned())
+}
+
+#[async_trait::async_trait]
+impl TransactionTrait for EventTransaction {
+    type Transaction = Self;
+
+    async fn begin(&self) -> Result<Self, DbErr> {
+        self.begin_with_options(TransactionOptions::default()).await
+    }
+
+    async fn begin_with_config(
+        &self,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<Self, DbErr> {
+        let options = TransactionOptions { isolation_level, access_mode, ..Default::default() };
+        self.begin_with_options(options).await
+    }
+
+    async fn begin_with_options(&self, options: TransactionOptions) -> Result<Self, DbErr> {
+        let level = self.level.open_nested()?;
+        let _busy = self.unit.gate.lock().await;
+        let doubt = self.level.doubt("the begin of a nested unit of work was cancelled");
+        let begun = self.inner()?.begin_with_options(options).await;
+        doubt.settle();
+        match begun {
+            Ok(inner) => Ok(Self { inner: Some(inner), unit: self.unit.clone(), level }),
+            Err(error) => {
+                self.level.close_nested();
+                self.level.poison("the database reported an error");
+                Err(error)
+            }
+        }
+    }
+
+    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c Self) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
+        T: Send,
+        E: std::fmt::Display + std::fmt::Debug + Send,
+    {
+        let txn = self.begin().await?;
+        run_callback(txn, callback).await
+    }
+
+    async fn transaction_with_config<F, T, E>(
+        &self,
+        callback: F,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c Self) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
+        T: Send,
+        E: std::fmt::Display + std::fmt::Debug + Send,
+    {
+        let txn = self.begin_with_config(isolation_level, access_mode).await?;
+        run_callback(txn, callback).await
+    }
+}
+
+/// SeaORM's callback form: commits on `Ok`, rolls back on `Err`.
+pub(crate) async fn run_callback<F, T, E>(
+    txn: EventTransaction,
+    callback: F,
+) -> Result<T, TransactionError<E>>
+where
+    F: for<'c> FnOnce(&'c EventTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
+    T: Send,
+    E: std::fmt::Display + std::fmt::Debug + Send,
+{
+    match callback(&txn).await {
+        Ok(value) => {
+            TransactionSession::commit(txn).await?;
+            Ok(value)
+        }
+        Err(error) => {
+            txn.rollback().await?;
+            Err(TransactionError::Transaction(error))
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl TransactionSession for EventTransaction {
+    async fn commit(self) -> Result<(), DbErr> {
+        Ok(Self::commit(self).await?)
+    }
+
+    async fn rollback(self) -> Result<(), DbErr> {
+        Self::rollback(self).await
+    }
+}
+
+#[cfg(feature = "stream")]
+mod stream {
+    use std::{
+        future::Future,
+        pin::Pin,
+        sync::Arc,
+        task::{Context, Poll},
+    };
+
+    use futures_util::{Stream, lock::MutexGuard};
+    use sea_orm::{DbBackend, DbErr, QueryResult, Statement, StreamTrait, TransactionStream};
+
+    use super::{EventTransaction, Kind, inspect_raw};
+    use crate::{error::Refused, transaction::level::Level};
+
+    /// Rows of a query on a unit of work. An error among them poisons it.
+    pub struct EventStream<'a> {
+        rows: TransactionStream<'a>,
+        level: Arc<Level>,
+        _busy: MutexGuard<'a, ()>,
+    }
+
+    impl std::fmt::Debug for EventStream<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("EventStream").finish_non_exhaustive()
+        }
+    }
+
+    impl Stream for EventStream<'_> {
+        type Item = Result<QueryResult, DbErr>;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            let item = Pin::new(&mut self.rows).poll_next(cx);
+            if let Poll::Ready(Some(Err(_))) = &item {
+                self.level.poison("the database reported an error");
+            }
+            item
+        }
+    }
+
+    impl StreamTrait for EventTransaction {
+        type Stream<'a> = EventStream<'a>;
+
+        fn get_database_backend(&self) -> DbBackend {
+            self.unit.backend
+        }
+
+        fn stream_raw<'a>(
+            &'a self,
+            stmt: Statement,
+        ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
+            Box::pin(async move {
+                if inspect_raw(&stmt.sql).kind == Kind::Schema {
+                    return Err(Refused::Schema.into());
+                }
+                self.level.check_healthy()?;
+                let busy = self.unit.gate.lock().await;
+                self.level.check_healthy()?;
+                let rows = self.inner()?.stream_raw(stmt).await;
+                let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"))?;
+                Ok(EventStream { rows, level: Arc::clone(&self.level), _busy: busy })
+            })
+        }
+    }
+}
+
+#[cfg(feature = "stream")]
+pub use stream::EventStream;

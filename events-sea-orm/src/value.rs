@@ -1,0 +1,368 @@
+//! Database values as JSON and back: the one table of types.
+//!
+//! | database value | JSON |
+//! |---|---|
+//! | boolean | `true`, `false` |
+//! | integers | number, exact to 64 bits |
+//! | `f32`, `f64` | number; `"NaN"`, `"Infinity"`, `"-Infinity"` and `"-0"` as strings, as PostgreSQL writes them |
+//! | decimal | string, digits and scale kept: `"10.50"` |
+//! | text, enums (as stored), `char` | string; a NUL is refused |
+//! | bytes | base64 with padding |
+//! | UUID | hyphenated lower-case string |
+//! | JSON | as it is |
+//! | date | `"2026-11-23"` |
+//! | time of day | `"18:06:27.000000"` |
+//! | date and time without zone | `"2026-11-23T18:06:27.000000"` |
+//! | date and time with zone | UTC: `"2026-11-23T18:06:27.000000Z"` |
+//! | PostgreSQL array | array of the above |
+//! | network and MAC addresses | string |
+//! | NULL | `null` |
+//!
+//! Times are cut to microseconds, which is what every supported database can keep.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use sea_orm::Value;
+use serde_json::{Number, Value as Json};
+
+/// A database value that cannot be recorded, or a recorded value that does not fit the type asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// Text with a NUL character, which PostgreSQL's JSON cannot hold.
+    #[error("its text holds a NUL character, which cannot be recorded: remove it before saving")]
+    Nul,
+    /// A type that this build does not know.
+    #[error(
+        "its type cannot be recorded: enable the feature of events-sea-orm named like SeaORM's for it, or use `#[track(with = ..)]`"
+    )]
+    Unsupported,
+    /// The JSON does not hold a value of the type.
+    #[error("the recorded value is not {expected}")]
+    Mismatch {
+        /// The type asked for.
+        expected: &'static str,
+    },
+}
+
+const TIME: &str = "%H:%M:%S%.6f";
+const DATE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.6f";
+
+/// A database value as it is recorded.
+///
+/// # Errors
+/// [`ValueError::Nul`] for text with a NUL, [`ValueError::Unsupported`] for a type this build does not know.
+///
+/// # Examples
+/// ```
+/// use events_sea_orm::value::to_json;
+/// use serde_json::json;
+///
+/// assert_eq!(to_json(&i64::MAX.into()), Ok(json!(9_223_372_036_854_775_807_i64)));
+/// assert_eq!(to_json(&f64::NAN.into()), Ok(json!("NaN")));
+/// assert!(to_json(&"a\0b".into()).is_err());
+/// ```
+pub fn to_json(value: &Value) -> Result<Json, ValueError> {
+    Ok(match value {
+        Value::Bool(v) => v.map_or(Json::Null, Json::Bool),
+        Value::TinyInt(v) => v.map_or(Json::Null, Json::from),
+        Value::SmallInt(v) => v.map_or(Json::Null, Json::from),
+        Value::Int(v) => v.map_or(Json::Null, Json::from),
+        Value::BigInt(v) => v.map_or(Json::Null, Json::from),
+        Value::TinyUnsigned(v) => v.map_or(Json::Null, Json::from),
+        Value::SmallUnsigned(v) => v.map_or(Json::Null, Json::from),
+        Value::Unsigned(v) => v.map_or(Json::Null, Json::from),
+        Value::BigUnsigned(v) => v.map_or(Json::Null, Json::from),
+        Value::Float(v) => v.map_or(Json::Null, float32),
+        Value::Double(v) => v.map_or(Json::Null, float),
+        Value::String(v) => v.as_deref().map_or(Ok(Json::Null), text)?,
+        Value::Enum(v) => enum_text(v).map_or(Ok(Json::Null), text)?,
+        Value::Char(v) => v.map_or(Ok(Json::Null), |c| text(c.encode_utf8(&mut [0; 4])))?,
+        Value::Bytes(v) => v.as_ref().map_or(Json::Null, |bytes| Json::from(STANDARD.encode(bytes))),
+        Value::Json(v) => match v {
+            Some(json) => {
+                refuse_nul(json)?;
+                (**json).clone()
+            }
+            None => Json::Null,
+        },
+        Value::Uuid(v) => v.map_or(Json::Null, |uuid| Json::from(uuid.to_string())),
+        Value::ChronoDate(v) => v.map_or(Json::Null, |date| Json::from(date.to_string())),
+        Value::ChronoTime(v) => v.map_or(Json::Null, |time| Json::from(time.format(TIME).to_string())),
+        Value::ChronoDateTime(v) => v.map_or(Json::Null, |at| Json::from(at.format(DATE_TIME).to_string())),
+        Value::ChronoDateTimeUtc(v) => v.map_or(Json::Null, utc),
+        Value::ChronoDateTimeLocal(v) => v.map_or(Json::Null, |at| utc(at.to_utc())),
+        Value::ChronoDateTimeWithTimeZone(v) => v.map_or(Json::Null, |at| utc(at.to_utc())),
+        #[cfg(feature = "with-time")]
+        Value::TimeDate(v) => v.map_or(Json::Null, |date| Json::from(time_crate::date(date))),
+        #[cfg(feature = "with-time")]
+        Value::TimeTime(v) => v.map_or(Json::Null, |time| Json::from(time_crate::time(time))),
+        #[cfg(feature = "with-time")]
+        Value::TimeDateTime(v) => v.map_or(Json::Null, |at| Json::from(time_crate::date_time(at))),
+        #[cfg(feature = "with-time")]
+        Value::TimeDateTimeWithTimeZone(v) => {
+            v.map_or(Json::Null, |at| Json::from(time_crate::offset_date_time(at)))
+        }
+        #[cfg(feature = "with-rust_decimal")]
+        Value::Decimal(v) => v.map_or(Json::Null, |decimal| Json::from(decimal.to_string())),
+        #[cfg(feature = "with-bigdecimal")]
+        Value::BigDecimal(v) => {
+            v.as_ref().map_or(Json::Null, |decimal| Json::from(decimal.to_plain_string()))
+        }
+        #[cfg(feature = "with-ipnetwork")]
+        Value::IpNetwork(v) => v.map_or(Json::Null, |network| Json::from(network.to_string())),
+        #[cfg(feature = "with-mac_address")]
+        Value::MacAddress(v) => v.map_or(Json::Null, |address| Json::from(address.to_string())),
+        #[cfg(feature = "postgres-array")]
+        Value::Array(_, v) => match v {
+            Some(items) => Json::Array(items.iter().map(to_json).collect::<Result<_, _>>()?),
+            None => Json::Null,
+        },
+        // Which variants are left depends on the features of SeaORM that the application enabled.
+        #[allow(unreachable_patterns)]
+        _ => return Err(ValueError::Unsupported),
+    })
+}
+
+fn enum_text(value: &sea_orm::sea_query::OptionEnum) -> Option<&str> {
+    use sea_orm::sea_query::OptionEnum;
+    match value {
+        OptionEnum::Some(value) => Some(value.value.as_ref()),
+        OptionEnum::None(_) => None,
+    }
+}
+
+fn text(text: &str) -> Result<Json, ValueError> {
+    if text.contains('\0') { Err(ValueError::Nul) } else { Ok(Json::from(text)) }
+}
+
+/// Refuses JSON with a NUL in any text or key: no database keeps it.
+pub(crate) fn refuse_nul(json: &Json) -> Result<(), ValueError> {
+    let clean = match json {
+        Json::String(text) => !text.contains('\0'),
+        Json::Array(items) => return items.iter().try_for_each(refuse_nul),
+        Json::Object(fields) => {
+            fields.values().try_for_each(refuse_nul)?;
+            fields.keys().all(|key| !key.contains('\0'))
+        }
+        _ => true,
+    };
+    if clean { Ok(()) } else { Err(ValueError::Nul) }
+}
+
+fn float(number: f64) -> Json {
+    if number == 0.0 && number.is_sign_negative() {
+        return Json::from("-0"); // as a JSON number PostgreSQL would drop the sign
+    }
+    match Number::from_f64(number) {
+        Some(number) => Json::Number(number),
+        None if number.is_nan() => Json::from("NaN"),
+        None if number > 0.0 => Json::from("Infinity"),
+        None => Json::from("-Infinity"),
+    }
+}
+
+/// The shortest digits that give the same `f32` back: `0.1`, not `0.10000000149011612`.
+fn float32(number: f32) -> Json {
+    number.to_string().parse().map_or_else(|_| float(f64::from(number)), float)
+}
+
+fn utc(at: DateTime<Utc>) -> Json {
+    Json::from(at.to_rfc3339_opts(SecondsFormat::Micros, true))
+}
+
+/// A recorded value as a database value of the type that `like` has.
+///
+/// # Errors
+/// [`ValueError::Mismatch`] if `json` does not hold such a value.
+///
+/// # Examples
+/// ```
+/// use events_sea_orm::value::from_json;
+/// use sea_orm::Value;
+/// use serde_json::json;
+///
+/// assert_eq!(from_json(&json!(7), &Value::Int(None)), Ok(Value::Int(Some(7))));
+/// assert_eq!(from_json(&json!(null), &Value::Int(Some(1))), Ok(Value::Int(None)));
+/// ```
+pub fn from_json(json: &Json, like: &Value) -> Result<Value, ValueError> {
+    if json.is_null() && !matches!(like, Value::Json(_)) {
+        return Ok(like.as_null());
+    }
+    Ok(match like {
+        Value::Bool(_) => json.as_bool().ok_or(mismatch("a boolean"))?.into(),
+        Value::TinyInt(_) => Value::TinyInt(Some(signed(json)?)),
+        Value::SmallInt(_) => Value::SmallInt(Some(signed(json)?)),
+        Value::Int(_) => Value::Int(Some(signed(json)?)),
+        Value::BigInt(_) => Value::BigInt(Some(signed(json)?)),
+        Value::TinyUnsigned(_) => Value::TinyUnsigned(Some(unsigned(json)?)),
+        Value::SmallUnsigned(_) => Value::SmallUnsigned(Some(unsigned(json)?)),
+        Value::Unsigned(_) => Value::Unsigned(Some(unsigned(json)?)),
+        Value::BigUnsigned(_) => Value::BigUnsigned(Some(unsigned(json)?)),
+        #[allow(clippy::cast_possible_truncation)] // written from an `f32` in the first place
+        Value::Float(_) => Value::Float(Some(from_float(json)? as f32)),
+        Value::Double(_) => Value::Double(Some(from_float(json)?)),
+        Value::String(_) => Value::String(Some(string(json, "text")?.to_owned())),
+        Value::Char(_) => Value::Char(Some(parse(json, "a character")?)),
+        Value::Bytes(_) => {
+            let bytes = STANDARD.decode(string(json, "base64")?);
+            Value::Bytes(Some(bytes.map_err(|_| mismatch("base64"))?))
+        }
+        Value::Json(_) => Value::Json(Some(Box::new(json.clone()))),
+        Value::Uuid(_) => Value::Uuid(Some(parse(json, "a UUID")?)),
+        Value::ChronoDate(_) => Value::ChronoDate(Some(parse::<NaiveDate>(json, "a date")?)),
+        Value::ChronoTime(_) => Value::ChronoTime(Some(parse::<NaiveTime>(json, "a time")?)),
+        Value::ChronoDateTime(_) => {
+            Value::ChronoDateTime(Some(parse::<NaiveDateTime>(json, "a date and time")?))
+        }
+        Value::ChronoDateTimeUtc(_) => Value::ChronoDateTimeUtc(Some(instant(json)?)),
+        Value::ChronoDateTimeLocal(_) => {
+            Value::ChronoDateTimeLocal(Some(instant(json)?.with_timezone(&Local)))
+        }
+        Value::ChronoDateTimeWithTimeZone(_) => {
+            Value::ChronoDateTimeWithTimeZone(Some(DateTime::<FixedOffset>::from(instant(json)?)))
+        }
+        #[cfg(feature = "with-time")]
+        Value::TimeDate(_) => Value::TimeDate(Some(time_crate::from_date(string(json, "a date")?)?)),
+        #[cfg(feature = "with-time")]
+        Value::TimeTime(_) => Value::TimeTime(Some(time_crate::from_time(string(json, "a time")?)?)),
+        #[cfg(feature = "with-time")]
+        Value::TimeDateTime(_) => {
+            Value::TimeDateTime(Some(time_crate::from_date_time(string(json, "a date and time")?)?))
+        }
+        #[cfg(feature = "with-time")]
+        Value::TimeDateTimeWithTimeZone(_) => {
+            let at = string(json, "a date and time")?;
+            let at = time_crate::from_date_time(at.trim_end_matches('Z'))?;
+            Value::TimeDateTimeWithTimeZone(Some(at.assume_utc()))
+        }
+        #[cfg(feature = "with-rust_decimal")]
+        Value::Decimal(_) => Value::Decimal(Some(parse(json, "a decimal")?)),
+        #[cfg(feature = "with-bigdecimal")]
+        Value::BigDecimal(_) => Value::BigDecimal(Some(Box::new(parse(json, "a decimal")?))),
+        #[cfg(feature = "with-ipnetwork")]
+        Value::IpNetwork(_) => Value::IpNetwork(Some(parse(json, "a network address")?)),
+        #[cfg(feature = "with-mac_address")]
+        Value::MacAddress(_) => Value::MacAddress(Some(parse(json, "a MAC address")?)),
+        // An array's element type stands in its first element, which a null array does not have.
+        #[allow(unreachable_patterns)]
+        _ => return Err(ValueError::Unsupported),
+    })
+}
+
+fn mismatch(expected: &'static str) -> ValueError {
+    ValueError::Mismatch { expected }
+}
+
+fn string<'a>(json: &'a Json, expected: &'static str) -> Result<&'a str, ValueError> {
+    json.as_str().ok_or(mismatch(expected))
+}
+
+fn parse<T: std::str::FromStr>(json: &Json, expected: &'static str) -> Result<T, ValueError> {
+    string(json, expected)?.parse().map_err(|_| mismatch(expected))
+}
+
+fn signed<T: TryFrom<i64>>(json: &Json) -> Result<T, ValueError> {
+    json.as_i64().and_then(|n| n.try_into().ok()).ok_or(mismatch("an integer in range"))
+}
+
+fn unsigned<T: TryFrom<u64>>(json: &Json) -> Result<T, ValueError> {
+    json.as_u64().and_then(|n| n.try_into().ok()).ok_or(mismatch("an integer in range"))
+}
+
+fn from_float(json: &Json) -> Result<f64, ValueError> {
+    match json {
+        Json::Number(number) => number.as_f64().ok_or(mismatch("a number")),
+        _ => parse(json, "a number"),
+    }
+}
+
+fn instant(json: &Json) -> Result<DateTime<Utc>, ValueError> {
+    parse::<DateTime<FixedOffset>>(json, "a date and time with zone").map(|at| at.to_utc())
+}
+
+/// Whether both are recorded alike. Not `==`: a NaN stays a NaN, and a decimal's scale counts.
+pub(crate) fn same(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Double(Some(old)), Value::Double(Some(new))) => {
+            old.to_bits() == new.to_bits() || (old.is_nan() && new.is_nan())
+        }
+        (Value::Float(Some(old)), Value::Float(Some(new))) => {
+            old.to_bits() == new.to_bits() || (old.is_nan() && new.is_nan())
+        }
+        #[cfg(feature = "with-rust_decimal")]
+        (Value::Decimal(Some(old)), Value::Decimal(Some(new))) => old == new && old.scale() == new.scale(),
+        #[cfg(feature = "postgres-array")]
+        (Value::Array(_, Some(old)), Value::Array(_, Some(new))) => {
+            old.len() == new.len() && old.iter().zip(new.iter()).all(|(old, new)| same(old, new))
+        }
+        _ => old == new,
+    }
+}
+
+#[cfg(feature = "with-time")]
+mod time_crate {
+    //! The `time` crate, whose own formatting needs descriptions at run time.
+
+    use sea_orm::prelude::{TimeDate, TimeDateTime, TimeDateTimeWithTimeZone, TimeTime};
+
+    use super::{ValueError, mismatch};
+
+    pub(super) fn date(date: TimeDate) -> String {
+        // `chrono` writes years beyond 9999 with a sign as well.
+        let sign = if date.year() > 9999 {
+            "+"
+        } else if date.year() < 0 {
+            "-"
+        } else {
+            ""
+        };
+        format!("{sign}{:04}-{:02}-{:02}", date.year().abs(), u8::from(date.month()), date.day())
+    }
+
+    pub(super) fn time(time: TimeTime) -> String {
+        let (hour, minute, second, micros) = time.as_hms_micro();
+        format!("{hour:02}:{minute:02}:{second:02}.{micros:06}")
+    }
+
+    pub(super) fn date_time(at: TimeDateTime) -> String {
+        format!("{}T{}", date(at.date()), time(at.time()))
+    }
+
+    pub(super) fn offset_date_time(at: TimeDateTimeWithTimeZone) -> String {
+        // Unix time is UTC. An instant at the very edge of the range has no such form and keeps its own digits.
+        let at = TimeDateTimeWithTimeZone::from_unix_timestamp_nanos(at.unix_timestamp_nanos()).unwrap_or(at);
+        format!("{}Z", date_time(TimeDateTime::new(at.date(), at.time())))
+    }
+
+    pub(super) fn from_date(text: &str) -> Result<TimeDate, ValueError> {
+        let parse = || {
+            let (unsigned, sign) = match text.strip_prefix('-') {
+                Some(rest) => (rest, -1),
+                None => (text.strip_prefix('+').unwrap_or(text), 1),
+            };
+            let mut parts = unsigned.splitn(3, '-');
+            let year: i32 = parts.next()?.parse().ok()?;
+            let month: u8 = parts.next()?.parse().ok()?;
+            let day: u8 = parts.next()?.parse().ok()?;
+            TimeDate::from_calendar_date(sign * year, month.try_into().ok()?, day).ok()
+        };
+        parse().ok_or(mismatch("a date"))
+    }
+
+    pub(super) fn from_time(text: &str) -> Result<TimeTime, ValueError> {
+        let parse = || {
+            let (clock, micros) = text.split_once('.').unwrap_or((text, "0"));
+            let mut parts = clock.splitn(3, ':').map(|part| part.parse::<u8>().ok());
+            let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+            let micros = format!("{micros:0<6}").parse().ok()?;
+            TimeTime::from_hms_micro(hour, minute, second, micros).ok()
+        };
+        parse().ok_or(mismatch("a time"))
+    }
+
+    pub(super) fn from_date_time(text: &str) -> Result<TimeDateTime, ValueError> {
+        let (date, time) = text.split_once('T').ok_or(mismatch("a date and time"))?;
+        Ok(TimeDateTime::new(from_date(date)?, from_time(time)?))
+    }
+}

@@ -1,0 +1,127 @@
+//! Database errors without the message of the database.
+//!
+//! `Duplicate entry 's3cr3t' for key 'api_key'`: where an entity has redacted fields, only the code and the
+//! constraint may be passed on.
+
+use std::{borrow::Cow, error::Error, fmt, sync::Arc};
+
+use sea_orm::{
+    DbErr, RuntimeErr,
+    sqlx::{
+        self,
+        error::{DatabaseError, ErrorKind},
+    },
+};
+
+/// What is left of a database error: enough to decide, nothing that quotes a value.
+struct Withheld {
+    code: Option<String>,
+    constraint: Option<String>,
+    kind: ErrorKind,
+    message: String,
+}
+
+/// `error`, stripped of the database's words.
+pub(crate) fn withhold(error: DbErr) -> DbErr {
+    match error {
+        DbErr::Exec(error) => DbErr::Exec(strip(error)),
+        DbErr::Query(error) => DbErr::Query(strip(error)),
+        DbErr::Conn(error) => DbErr::Conn(strip(error)),
+        // Ours, or SeaORM's own: neither quotes a value.
+        other => other,
+    }
+}
+
+fn strip(error: RuntimeErr) -> RuntimeErr {
+    let RuntimeErr::SqlxError(error) = error else {
+        return RuntimeErr::Internal(
+            "an error of the database, withheld as it may quote a redacted value".into(),
+        );
+    };
+    let stripped = match &*error {
+        sqlx::Error::Database(error) => sqlx::Error::Database(Box::new(Withheld::of(&**error))),
+        // The connection, not the statement: nothing of the row is in it.
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => {
+            return RuntimeErr::SqlxError(error);
+        }
+        _ => sqlx::Error::Protocol("withheld, as it may quote a redacted value".into()),
+    };
+    RuntimeErr::SqlxError(Arc::new(stripped))
+}
+
+impl Withheld {
+    fn of(error: &dyn DatabaseError) -> Self {
+        let code = error.code().map(Cow::into_owned);
+        let constraint = error.constraint().map(str::to_owned).or_else(|| constraint_in(error.message()));
+        let named = constraint.as_deref().unwrap_or("unknown");
+        let message = format!(
+            "database error {}, constraint {named}; its message is withheld, as it may quote a redacted value",
+            code.as_deref().unwrap_or("unknown"),
+        );
+        Self { kind: error.kind(), code, constraint, message }
+    }
+}
+
+/// The constraint, where a database names it in its message alone.
+fn constraint_in(message: &str) -> Option<String> {
+    // SQLite: `UNIQUE constraint failed: staff.password`.
+    if let Some((_, columns)) = message.split_once(" constraint failed: ") {
+        return Some(columns.to_owned());
+    }
+    // MariaDB: the key comes last, after the value.
+    let (_, key) = message.rsplit_once(" for key ")?;
+    Some(key.trim_matches('\'').to_owned())
+}
+
+impl DatabaseError for Withheld {
+    fn message(&self) -> &str {
+        &self.message
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        self.code.as_deref().map(Cow::Borrowed)
+    }
+
+    fn constraint(&self) -> Option<&str> {
+        self.constraint.as_deref()
+    }
+
+    fn kind(&self) -> ErrorKind {
+        match self.kind {
+            ErrorKind::UniqueViolation => ErrorKind::UniqueViolation,
+            ErrorKind::ForeignKeyViolation => ErrorKind::ForeignKeyViolation,
+            ErrorKind::NotNullViolation => ErrorKind::NotNullViolation,
+            ErrorKind::CheckViolation => ErrorKind::CheckViolation,
+            _ => ErrorKind::Other,
+        }
+    }
+
+    fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
+        self
+    }
+}
+
+impl fmt::Debug for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Display for Withheld {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Withheld {}
