@@ -1,5 +1,7 @@
 //! What the tests share: a database of its own for each, on each database.
 
+pub mod entities;
+
 use std::{future::Future, time::Duration};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
@@ -43,6 +45,27 @@ impl TestDb {
         let url = format!("{base}/{name}");
         let db = connect(&url, POOL).await;
         Self { db, url, place: Place::Server { admin, name } }
+    }
+
+    /// The events table and those of the entities.
+    pub async fn with_tables(&self) {
+        events_sea_orm::migration::up(&self.db).await.expect("events table");
+        let schema = sea_orm::Schema::new(self.db.get_database_backend());
+        for table in [
+            schema.create_table_from_entity(entities::tenant::Entity),
+            schema.create_table_from_entity(entities::campaign::Entity),
+            schema.create_table_from_entity(entities::price::Entity),
+            schema.create_table_from_entity(entities::note::Entity),
+        ] {
+            self.db.execute(&table).await.expect("table");
+        }
+    }
+
+    /// The whole log, in the order in which it was written.
+    pub async fn log(&self) -> Vec<events_sea_orm::event::Model> {
+        use sea_orm::{EntityTrait, QueryOrder};
+        let log = events_sea_orm::event::Entity::find().order_by_asc(events_sea_orm::event::Column::Seq);
+        log.all(&self.db).await.expect("log")
     }
 
     /// Another pool on the same database.

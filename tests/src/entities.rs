@@ -1,0 +1,122 @@
+//! The tracked entities of the tests.
+
+pub mod tenant {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "tenants")]
+    #[tracked(object_type = "tenant", team = "id")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track]
+        pub name: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+pub mod campaign {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "campaigns")]
+    #[tracked(object_type = "campaign", team = "team_id")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub team_id: Option<i32>,
+        #[track]
+        pub name: String,
+        #[track(state)]
+        pub status: Status,
+        #[track]
+        pub budget: i64,
+        #[track(redact)]
+        #[sea_orm(unique)]
+        pub api_key: String,
+        pub notes: Option<String>,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
+    pub enum Status {
+        Draft,
+        Live,
+        Archived,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// A composite key, the new entity format, raw identifiers and renamed columns.
+pub mod price {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "prices")]
+    #[tracked(object_type = "price", team = context, all)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub item: i32,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub lang: String,
+        pub r#type: String,
+        #[sea_orm(column_name = "cents_value")]
+        pub cents: i64,
+        #[track(skip)]
+        pub internal: Option<String>,
+    }
+}
+
+/// Hooks of the user's own.
+pub mod note {
+    use events_sea_orm::{Tracked, tracked_behavior};
+    use sea_orm::{Set, entity::prelude::*};
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "notes")]
+    #[tracked(object_type = "note", team = context, behavior = "custom")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        #[track]
+        pub text: String,
+        #[track]
+        pub length: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    #[tracked_behavior]
+    #[async_trait::async_trait]
+    impl ActiveModelBehavior for ActiveModel {
+        fn new() -> Self {
+            Self { id: Set(Uuid::new_v4()), ..ActiveModelTrait::default() }
+        }
+
+        async fn before_save<C: ConnectionTrait>(mut self, _db: &C, _insert: bool) -> Result<Self, DbErr> {
+            if let Some(text) = self.text.try_as_ref() {
+                if text == "veto" {
+                    return Err(DbErr::Custom("vetoed".to_owned()));
+                }
+                self.length = Set(text.len() as i32);
+            }
+            Ok(self)
+        }
+
+        async fn after_save<C: ConnectionTrait>(model: Model, _db: &C, _insert: bool) -> Result<Model, DbErr> {
+            if model.text == "after" {
+                return Err(DbErr::Custom("after-hook failed".to_owned()));
+            }
+            Ok(model)
+        }
+    }
+}
