@@ -112,7 +112,11 @@ pub mod note {
             Ok(self)
         }
 
-        async fn after_save<C: ConnectionTrait>(model: Model, _db: &C, _insert: bool) -> Result<Model, DbErr> {
+        async fn after_save<C: ConnectionTrait>(
+            model: Model,
+            _db: &C,
+            _insert: bool,
+        ) -> Result<Model, DbErr> {
             if model.text == "after" {
                 return Err(DbErr::Custom("after-hook failed".to_owned()));
             }

@@ -25,15 +25,13 @@ impl TestDb {
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}/test.db?mode=rwc", folder.path().display());
-        let mut options = ConnectOptions::new(&url);
-        options.max_connections(POOL).sqlx_logging(false).map_sqlx_sqlite_opts(|options| {
-            options
-                .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
-                .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Normal)
-                .busy_timeout(Duration::from_secs(60))
-        });
-        let db = Database::connect(options).await.expect("SQLite");
+        let db = Self::open(&url).await;
         Self { db, url, place: Place::File(folder) }
+    }
+
+    /// A pool on a database that is there.
+    pub async fn open(url: &str) -> DatabaseConnection {
+        connect(url, POOL).await
     }
 
     /// A new database on this server.
@@ -43,7 +41,7 @@ impl TestDb {
         admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("may create databases");
         let (base, _) = url.rsplit_once('/').expect("a URL with a database");
         let url = format!("{base}/{name}");
-        let db = connect(&url, POOL).await;
+        let db = Self::open(&url).await;
         Self { db, url, place: Place::Server { admin, name } }
     }
 
@@ -90,6 +88,12 @@ impl TestDb {
 async fn connect(url: &str, size: u32) -> DatabaseConnection {
     let mut options = ConnectOptions::new(url);
     options.max_connections(size).sqlx_logging(false).acquire_timeout(Duration::from_secs(60));
+    options.map_sqlx_sqlite_opts(|options| {
+        options
+            .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
+            .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Normal)
+            .busy_timeout(Duration::from_secs(60))
+    });
     Database::connect(options).await.expect("the server answers")
 }
 

@@ -248,7 +248,7 @@ fn parse_keys(
         errors.at(meta, format!("write `#[{name}(..)]`"));
         return;
     }
-    if let Err(error) = attribute.parse_nested_meta(|meta| key(meta)) {
+    if let Err(error) = attribute.parse_nested_meta(&mut key) {
         errors.push(error);
     }
 }

@@ -63,9 +63,12 @@ fn timeline(log: &[event::Model]) -> Result<Table> {
     table.set_header(["#", "event", "object", "who", "what"]);
     for row in log {
         let event = row.to_event()?;
-        let object = event.object.as_ref().map(|object| format!("{} {}", object.object_type, object.object_id));
+        let object =
+            event.object.as_ref().map(|object| format!("{} {}", object.object_type, object.object_id));
         let who = match &event.context["on_behalf_of"] {
-            Value::String(principal) => format!("{} for {principal}", event.actor_id.clone().unwrap_or_default()),
+            Value::String(principal) => {
+                format!("{} for {principal}", event.actor_id.clone().unwrap_or_default())
+            }
             _ => event.actor_id.clone().unwrap_or_default(),
         };
         table.add_row([

@@ -78,10 +78,11 @@ fn find_one(
         return found(url, &format!("named by {variable}"));
     }
     let private_only = env::var("XTASK_SERVERS").is_ok_and(|value| value == "private");
-    if !private_only && TcpStream::connect(("127.0.0.1", port)).is_ok() {
-        if let Some(url) = local.iter().find(|url| probe(url)) {
-            return found((*url).to_owned(), "a server that listens locally");
-        }
+    if !private_only
+        && TcpStream::connect(("127.0.0.1", port)).is_ok()
+        && let Some(url) = local.iter().find(|url| probe(url))
+    {
+        return found((*url).to_owned(), "a server that listens locally");
     }
     let started = start().or_else(|reason| match install(packages) {
         Ok(()) => start(),
