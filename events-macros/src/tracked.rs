@@ -29,3 +29,146 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
         _ => expand::fallback(&input, errors),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Derives on a model with this attribute and these fields; answers the messages of the errors, in order.
+    #[track_caller]
+    fn errors(attribute: &str, fields: &str) -> Vec<String> {
+        let model = format!(
+            "#[sea_orm(table_name = \"campaigns\")] {attribute} pub struct Model {{ #[sea_orm(primary_key)] pub id: i32, pub team_id: i32, {fields} }}"
+        );
+        messages(derive(model.parse().unwrap()))
+    }
+
+    fn messages(output: TokenStream) -> Vec<String> {
+        let file: syn::File = syn::parse2(output).unwrap();
+        let messages = file.items.iter().filter_map(|item| match item {
+            syn::Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
+                Some(item.mac.parse_body::<syn::LitStr>().ok()?.value())
+            }
+            _ => None,
+        });
+        messages.collect()
+    }
+
+    #[track_caller]
+    fn check(attribute: &str, fields: &str, expected: &str) {
+        let found = errors(attribute, fields);
+        assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+    }
+
+    const TRACKED: &str = "#[tracked(team = \"team_id\")]";
+
+    #[test]
+    fn a_sound_model_has_no_errors() {
+        for (attribute, fields) in [
+            (TRACKED, "#[track] pub name: String"),
+            (
+                "#[tracked(team = context, all, object_type = \"x\")]",
+                "pub r#type: String, #[track(skip)] pub a: i32",
+            ),
+            (
+                "#[tracked(team = \"team_id\", crate = my::events)]",
+                "#[track(state, rename = \"s\")] pub a: S, #[track(with = f)] pub b: i32",
+            ),
+            ("#[tracked(team = \"tenant\")]", "#[sea_orm(column_name = \"tenant\")] #[track] pub t: i32"),
+        ] {
+            assert_eq!(errors(attribute, fields), [] as [&str; 0]);
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_mend() {
+        let field = "#[track] pub name: String";
+        check("", field, "say whose rows these are: `#[tracked(team = \"team_id\")]`");
+        check("#[tracked]", field, "expected attribute arguments in parentheses");
+        check("#[tracked(all)]", field, "say whose rows these are");
+        check(
+            "#[tracked(team = \"tema_id\")]",
+            field,
+            "expected one of `id`, `team_id`, `name`, or `team = context`",
+        );
+        check("#[tracked(team = team_id)]", field, "expected a field's name in quotes, `team = \"team_id\"`");
+        check(
+            "#[tracked(team = \"team_id\", tem = 1)]",
+            field,
+            "expected `object_type`, `team`, `behavior`, `all` or `crate`",
+        );
+        check("#[tracked(team = \"team_id\", team = context)]", field, "said twice");
+        check("#[tracked(team = \"team_id\", object_type = \"\")]", field, "at least one character");
+        let long = format!("#[tracked(team = \"team_id\", object_type = \"{}\")]", "x".repeat(192));
+        check(&long, field, "at most 191 characters");
+        check(
+            "#[tracked(team = \"team_id\", object_type = 1)]",
+            field,
+            "expected text in quotes: `object_type = \"..\"`",
+        );
+        check(
+            "#[tracked(team = \"team_id\", behavior = \"own\")]",
+            field,
+            "expected `behavior = \"custom\"`",
+        );
+        check("#[tracked(team = \"team_id\", all = true)]", field, "`all` stands alone");
+        check("#[tracked = \"team_id\"]", field, "write `#[tracked(..)]`");
+        check(TRACKED, "pub name: String", "nothing is tracked");
+        check(
+            TRACKED,
+            "#[track(redacted)] pub name: String",
+            "expected `rename`, `skip`, `state`, `redact` or `with`",
+        );
+        check(TRACKED, "#[track = \"x\"] pub name: String", "write `#[track(..)]`");
+        check(TRACKED, "#[track(state = 1)] pub name: String", "`state` stands alone");
+        check(
+            TRACKED,
+            "#[track(rename = name)] pub name: String",
+            "expected text in quotes: `rename = \"..\"`",
+        );
+        check(TRACKED, "#[track(rename = \"\")] pub name: String", "at least one character");
+        check(TRACKED, "#[track] pub a: i32, #[track(rename = \"a\")] pub b: i32", "recorded as `a` already");
+        check(TRACKED, "#[track] #[track(state)] pub name: String", "one `#[track(..)]` a field");
+        check(TRACKED, "#[track(redact, state)] pub name: String", "drop `redact` or `state`");
+        check(TRACKED, "#[track(redact, with = f)] pub name: String", "drop one of them");
+        check(TRACKED, "#[track(skip)] pub name: String", "only under `#[tracked(all)]`");
+        let all = "#[tracked(team = \"team_id\", all)]";
+        check(all, "#[track(skip, state)] pub name: String", "takes no other key");
+        check(
+            TRACKED,
+            "#[track(redact)] #[sea_orm(primary_key)] pub key: String",
+            "a key cannot be redacted",
+        );
+        check("#[tracked(team = \"t\")]", "#[track(redact)] pub t: i32", "the team cannot be redacted");
+        check(TRACKED, "#[track] #[sea_orm(ignore)] pub name: String", "this field is no column");
+        check(TRACKED, "#[track] pub posts: HasMany<super::post::Entity>", "a relation is no column");
+    }
+
+    #[test]
+    fn all_mistakes_of_a_model_are_reported_together() {
+        let found = errors(
+            "#[tracked(team = \"nobody\")]",
+            "#[track(redact, state)] pub a: i32, #[track(colour)] pub b: i32, #[track(skip)] pub c: i32",
+        );
+        assert_eq!(found.len(), 4, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_no_model_is_refused() {
+        for (input, expected) in [
+            ("#[tracked(team = context)] enum Model { A }", "goes on the `Model` struct"),
+            ("#[tracked(team = context)] struct Model(i32);", "named fields"),
+        ] {
+            let found = messages(derive(input.parse().unwrap()));
+            assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn the_struct_that_sea_orm_adds_expands_to_nothing() {
+        let quiet = "#[tracked(team = context)] struct ModelEx { #[track] name: String }";
+        assert!(derive(quiet.parse().unwrap()).is_empty());
+        let relation = "struct ModelEx { #[track] posts: HasMany<super::post::Entity> }";
+        assert_eq!(messages(derive(relation.parse().unwrap())).len(), 1);
+    }
+}

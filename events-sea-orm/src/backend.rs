@@ -110,11 +110,11 @@ pub(crate) fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
 }
 
-/// Bounds how long the next statements of this transaction wait for somebody else's, where that takes a statement.
+/// Bounds how long the rest of this transaction waits for somebody else's locks, where a setting can end with it: on
+/// MariaDB it would stay with the pooled connection, whose own time-out (50 s by default) has to do.
 pub(crate) fn bound_lock_wait(backend: DbBackend) -> Option<&'static str> {
     match backend {
         DbBackend::Postgres => Some("SET LOCAL lock_timeout = '10s'"),
-        DbBackend::MySql => Some("SET innodb_lock_wait_timeout = 10"),
         _ => None,
     }
 }

@@ -224,8 +224,8 @@ impl Events {
     /// an event of the same id, which waits for that transaction to end, and takes it back.
     ///
     /// # Errors
-    /// The database's, also when the other transaction did not end within its lock time-out (ten seconds on
-    /// PostgreSQL and MariaDB): ask again. [`DbErr::RecordNotFound`] if the unit had no events to look for.
+    /// The database's, also when the other transaction did not end within ten seconds on
+    /// PostgreSQL, or the server's own lock time-out elsewhere: ask again. [`DbErr::RecordNotFound`] if the unit had no events to look for.
     pub async fn outcome(&self, unknown: &UnknownCommit) -> Result<Outcome, DbErr> {
         if unknown.event_ids.is_empty() {
             return Err(DbErr::RecordNotFound("the unit of work had no events to look for".to_owned()));

@@ -73,8 +73,9 @@ where
 
 /// Poisons the unit of work if a user's own after-hook failed: the row is written by then.
 pub fn after_hook<C, T>(db: &C, result: Result<T, DbErr>) -> Result<T, DbErr> {
-    if let (Err(error), Some(txn)) = (&result, downcast_ref::<EventTransaction, C>(db)) {
-        txn.poison(&format!("an after-hook failed: {error}"));
+    // The error itself is the caller's to read; quoted here it could carry a redacted value further.
+    if let (Err(_), Some(txn)) = (&result, downcast_ref::<EventTransaction, C>(db)) {
+        txn.poison("an after-hook failed");
     }
     result
 }

@@ -366,3 +366,90 @@ mod time_crate {
         Ok(TimeDateTime::new(from_date(date)?, from_time(time)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::prelude::Uuid;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Recorded as this, and read back as the same.
+    #[track_caller]
+    fn check(value: impl Into<Value>, expected: Json) {
+        let value = value.into();
+        let recorded = to_json(&value).unwrap();
+        assert_eq!(recorded, expected);
+        let text = serde_json::to_string(&recorded).unwrap();
+        let stored: Json = serde_json::from_str(&text).unwrap();
+        assert!(same(&from_json(&stored, &value).unwrap(), &value), "{value:?}");
+        assert_eq!(to_json(&value.as_null()).unwrap(), Json::Null);
+    }
+
+    #[test]
+    fn every_type_goes_both_ways() {
+        check(true, json!(true));
+        check(i8::MIN, json!(-128));
+        check(i16::MAX, json!(32_767));
+        check(i32::MIN, json!(-2_147_483_648_i64));
+        check(i64::MIN, json!(i64::MIN));
+        check(u8::MAX, json!(255));
+        check(u16::MAX, json!(65_535));
+        check(u32::MAX, json!(u32::MAX));
+        check(u64::MAX, json!(u64::MAX));
+        check(0.1_f32, json!(0.1));
+        check(f32::MAX, json!(3.4028235e38));
+        for number in [f64::MAX, f64::MIN_POSITIVE, 0.1, 1.0 / 3.0, 9_007_199_254_740_993.0] {
+            check(number, json!(number));
+        }
+        check(f64::NAN, json!("NaN"));
+        check(f64::NEG_INFINITY, json!("-Infinity"));
+        check(-0.0_f64, json!("-0"));
+        check("a'\"\\\u{10ffff}\n", json!("a'\"\\\u{10ffff}\n"));
+        check('é', json!("é"));
+        check(vec![0_u8, 255, 1], json!("AP8B"));
+        check(json!({"a": [1, null]}), json!({"a": [1, null]}));
+        check(Uuid::max(), json!("ffffffff-ffff-ffff-ffff-ffffffffffff"));
+        let date = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap();
+        check(date, json!("2026-11-23"));
+        let time = NaiveTime::from_hms_micro_opt(23, 59, 59, 999_999).unwrap();
+        check(time, json!("23:59:59.999999"));
+        check(date.and_time(time), json!("2026-11-23T23:59:59.999999"));
+        check(date.and_time(time).and_utc(), json!("2026-11-23T23:59:59.999999Z"));
+        let east = FixedOffset::east_opt(5 * 3600 + 1800).unwrap();
+        check(date.and_time(time).and_utc().with_timezone(&east), json!("2026-11-23T23:59:59.999999Z"));
+    }
+
+    #[cfg(feature = "with-rust_decimal")]
+    #[test]
+    fn decimals_keep_their_digits_and_scale() {
+        use sea_orm::prelude::Decimal;
+
+        check(Decimal::new(1050, 2), json!("10.50"));
+        check(Decimal::MAX, json!("79228162514264337593543950335"));
+        assert!(!same(&Decimal::new(10, 1).into(), &Decimal::new(100, 2).into()));
+    }
+
+    #[cfg(feature = "with-time")]
+    #[test]
+    fn the_time_crate_writes_the_same() {
+        use sea_orm::prelude::{TimeDate, TimeDateTime, TimeDateTimeWithTimeZone, TimeTime};
+
+        let date = TimeDate::from_ordinal_date(2026, 327).unwrap();
+        let time = TimeTime::from_hms_micro(1, 2, 3, 4).unwrap();
+        check(date, json!("2026-11-23"));
+        check(time, json!("01:02:03.000004"));
+        check(TimeDateTime::new(date, time), json!("2026-11-23T01:02:03.000004"));
+        let instant = TimeDateTimeWithTimeZone::from_unix_timestamp(0).unwrap();
+        check(instant, json!("1970-01-01T00:00:00.000000Z"));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused() {
+        assert_eq!(to_json(&"a\0".into()), Err(ValueError::Nul));
+        assert_eq!(to_json(&json!({"a\0": 1}).into()), Err(ValueError::Nul));
+        assert!(from_json(&json!(300), &Value::TinyUnsigned(None)).is_err());
+        assert!(from_json(&json!("x"), &Value::Int(None)).is_err());
+        assert!(from_json(&json!(1), &Value::Uuid(None)).is_err());
+    }
+}

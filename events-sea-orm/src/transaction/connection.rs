@@ -125,7 +125,7 @@ impl EventTransaction {
                 Ok(reply)
             }
             Err(error) => {
-                self.level.poison(&format!("a row was written without its event: {error}"));
+                self.level.poison("a row was written and its event could not be recorded");
                 Err(error)
             }
         }
