@@ -73,7 +73,8 @@ impl TestDb {
 
     /// Closes the pool and removes the database.
     pub async fn drop(self) {
-        let _ = self.db.close().await;
+        // Bounded: a connection that hangs must not keep the database alive.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.db.close_by_ref()).await;
         if let Place::Server { admin, name } = self.place {
             let force = if self.url.starts_with("postgres") { " WITH (FORCE)" } else { "" };
             admin
