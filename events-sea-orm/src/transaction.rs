@@ -1,13 +1,14 @@
 //! `EventTransaction`: the unit of work.
 
 mod connection;
+mod in_flight;
 mod level;
 mod statement;
 
 use std::{future::Future, sync::Arc};
 
 use events_core::{Context, Event, EventType, NewEvent, Subject};
-use futures_util::lock::Mutex as Gate;
+use futures_util::lock::{Mutex as Gate, OwnedMutexGuard};
 use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
@@ -48,8 +49,8 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub struct EventTransaction {
-    /// Taken by commit, rollback and drop.
-    inner: Option<DatabaseTransaction>,
+    /// Taken by commit, rollback and drop; shared with a statement that is on its way.
+    inner: Option<Arc<DatabaseTransaction>>,
     unit: Arc<Unit>,
     level: Arc<Level>,
 }
@@ -61,9 +62,18 @@ struct Unit {
     context: Context,
     backend: DbBackend,
     /// Held while the connection is in use, so that a tracked save is one step and a drop knows.
-    gate: Gate<()>,
+    gate: Arc<Gate<()>>,
     /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
-    dropped_busy: std::sync::Mutex<Vec<DatabaseTransaction>>,
+    dropped_busy: std::sync::Mutex<Vec<Arc<DatabaseTransaction>>>,
+}
+
+/// The connection in use: held from the first statement of a step to the last answer, whoever reads that.
+type Busy = Arc<OwnedMutexGuard<()>>;
+
+impl Unit {
+    async fn busy(&self) -> Busy {
+        Arc::new(Arc::clone(&self.gate).lock_owned().await)
+    }
 }
 
 impl std::fmt::Debug for EventTransaction {
@@ -93,14 +103,14 @@ impl EventTransaction {
         let backend = sea_orm::ConnectionTrait::get_database_backend(&inner);
         let team = context.team_scope().clone();
         Self {
-            inner: Some(inner),
+            inner: Some(Arc::new(inner)),
             level: Arc::new(Level::root(team)),
             unit: Arc::new(Unit {
                 id: Uuid::now_v7(),
                 events,
                 context,
                 backend,
-                gate: Gate::new(()),
+                gate: Arc::default(),
                 dropped_busy: std::sync::Mutex::default(),
             }),
         }
@@ -201,9 +211,8 @@ impl EventTransaction {
                 return Err(refused.map_or(CommitError::Failed(error), CommitError::Refused));
             }
         };
-        let Some(inner) = self.inner.take() else { return Err(Refused::NestedOpen.into()) };
-        let _busy = self.unit.gate.lock().await;
-        inner.commit().await.map_err(|error| {
+        let _busy = self.unit.busy().await;
+        self.end()?.commit().await.map_err(|error| {
             if backend::commit_is_unknown(self.unit.backend, &error) {
                 UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
             } else {
@@ -213,8 +222,8 @@ impl EventTransaction {
     }
 
     async fn commit_nested(&mut self, parent: &Arc<Level>) -> Result<(), CommitError> {
-        let Some(inner) = self.inner.take() else { return Err(Refused::NestedOpen.into()) };
-        let _busy = self.unit.gate.lock().await;
+        let _busy = self.unit.busy().await;
+        let inner = self.end()?;
         // Released or not: if this future is dropped half way, nobody knows.
         let doubt = parent.doubt("the commit of a nested unit of work was cancelled");
         let committed = inner.commit().await;
@@ -241,14 +250,13 @@ impl EventTransaction {
     }
 
     async fn end_by_rollback(&mut self) -> Result<(), DbErr> {
-        let Some(inner) = self.inner.take() else { return Ok(()) };
+        let _busy = self.unit.busy().await;
+        let inner = self.end()?;
         let Some(parent) = &self.level.parent else {
-            let _busy = self.unit.gate.lock().await;
             return inner.rollback().await;
         };
         // A grandchild left open makes the savepoints unequal to what the levels say.
         let settled = !self.level.state().nested_open;
-        let _busy = self.unit.gate.lock().await;
         let doubt = parent.doubt("the rollback of a nested unit of work was cancelled");
         let result = inner.rollback().await;
         doubt.settle();
@@ -257,6 +265,12 @@ impl EventTransaction {
             parent.poison("the rollback of a nested unit of work failed");
         }
         result
+    }
+
+    /// The transaction, to be ended. Call with the connection in hand: no statement is on its way then.
+    fn end(&mut self) -> Result<DatabaseTransaction, Refused> {
+        lock(&self.unit.dropped_busy).clear(); // nested ones, whose rollback comes first
+        self.inner.take().and_then(Arc::into_inner).ok_or_else(ended)
     }
 
     /// Writes the buffered events and runs the consumers on them, until neither adds any. Answers the events' ids.
@@ -339,6 +353,11 @@ impl EventTransaction {
     pub(crate) fn poison(&self, cause: &str) {
         self.level.poison(cause);
     }
+}
+
+/// For the reader's peace: only calls that own `self` end a unit of work.
+fn ended() -> Refused {
+    Refused::Poisoned { cause: "the unit of work has ended".into() }
 }
 
 impl Drop for EventTransaction {

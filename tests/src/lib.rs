@@ -1,6 +1,7 @@
 //! What the tests share: a database of its own for each, on each database.
 
 pub mod entities;
+pub mod proxy;
 
 use std::{future::Future, time::Duration};
 
@@ -32,6 +33,11 @@ impl TestDb {
     /// A pool on a database that is there.
     pub async fn open(url: &str) -> DatabaseConnection {
         connect(url, POOL).await
+    }
+
+    /// As `open`, with so many connections.
+    pub async fn open_with(url: &str, connections: u32) -> DatabaseConnection {
+        connect(url, connections).await
     }
 
     /// A new database on this server.
@@ -66,11 +72,6 @@ impl TestDb {
         log.all(&self.db).await.expect("log")
     }
 
-    /// Another pool on the same database.
-    pub async fn pool(&self, size: u32) -> DatabaseConnection {
-        connect(&self.url, size).await
-    }
-
     /// Closes the pool and removes the database.
     pub async fn drop(self) {
         // Bounded: a connection that hangs must not keep the database alive.
@@ -96,6 +97,38 @@ async fn connect(url: &str, size: u32) -> DatabaseConnection {
             .busy_timeout(Duration::from_secs(60))
     });
     Database::connect(options).await.expect("the server answers")
+}
+
+/// The team of most cases.
+pub const TEAM: i32 = 7;
+
+/// Ada, of that team.
+pub fn context() -> events_sea_orm::Context {
+    events_sea_orm::Context::team(TEAM).actor("ada")
+}
+
+/// A campaign of that team, to be inserted.
+pub fn new_campaign(name: &str) -> entities::campaign::ActiveModel {
+    use sea_orm::Set;
+    entities::campaign::ActiveModel {
+        team_id: Set(Some(TEAM)),
+        name: Set(name.to_owned()),
+        status: Set(entities::campaign::Status::Draft),
+        budget: Set(100),
+        api_key: Set(format!("key-{name}")),
+        ..Default::default()
+    }
+}
+
+/// The refusal that this error must be.
+#[track_caller]
+pub fn refusal(error: &sea_orm::DbErr) -> &events_sea_orm::Refused {
+    events_sea_orm::Refused::of(error).unwrap_or_else(|| panic!("not a refusal: {error}"))
+}
+
+/// The events' types, in order.
+pub fn types(log: &[events_sea_orm::event::Model]) -> Vec<&str> {
+    log.iter().map(|row| row.event_type.as_str()).collect()
 }
 
 /// Runs one case on one database; the database goes even if the case panics.
@@ -141,6 +174,14 @@ where
 macro_rules! conformance {
     ($($case:ident),* $(,)?) => {
         mod sqlite { $(#[test] fn $case() { $crate::run(stringify!($case), None, super::$case); })* }
+        $crate::on_servers! { $($case),* }
+    };
+}
+
+/// As `conformance`, for what only happens between a client and a server.
+#[macro_export]
+macro_rules! on_servers {
+    ($($case:ident),* $(,)?) => {
         mod postgres { $(#[test] fn $case() { $crate::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })* }
         mod mysql { $(#[test] fn $case() { $crate::run(stringify!($case), Some("MYSQL_URL"), super::$case); })* }
     };

@@ -6,15 +6,15 @@ use events_sea_orm::{
     ActiveModelEvents, Actor, CommitError, ConsumerError, Context, Event, EventTransaction, Events, Outcome,
     Refused, ScopeError, Tracked, UnknownCommit, event,
 };
-use futures_util::FutureExt;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, ModelTrait, PaginatorTrait, Set,
     Statement, TransactionTrait, Unchanged,
 };
 use serde_json::{Value, json};
 use tests::{
-    TestDb,
+    TEAM, TestDb, context,
     entities::{campaign, note, price, tenant},
+    new_campaign, refusal, types,
 };
 
 tests::conformance! {
@@ -29,7 +29,6 @@ tests::conformance! {
     database_error_poisons,
     error_in_a_savepoint_leaves_the_parent_healthy,
     savepoint_dropped_after_an_error_poisons,
-    dropped_save_poisons_at_each_await,
     veto_before_the_save_does_not_poison,
     failed_after_hook_poisons,
     missing_row_does_not_poison,
@@ -59,26 +58,9 @@ tests::conformance! {
     migration_runs_twice_and_back,
 }
 
-const TEAM: i32 = 7;
-
 async fn set_up(db: &TestDb) -> Events {
     db.with_tables().await;
     Events::builder(db.db.clone()).build().await.unwrap()
-}
-
-fn context() -> Context {
-    Context::team(TEAM).actor("ada")
-}
-
-fn new_campaign(name: &str) -> campaign::ActiveModel {
-    campaign::ActiveModel {
-        team_id: Set(Some(TEAM)),
-        name: Set(name.to_owned()),
-        status: Set(campaign::Status::Draft),
-        budget: Set(100),
-        api_key: Set(format!("key-{name}")),
-        ..Default::default()
-    }
 }
 
 async fn insert(events: &Events, name: &str) -> campaign::Model {
@@ -86,15 +68,6 @@ async fn insert(events: &Events, name: &str) -> campaign::Model {
     let model = new_campaign(name).insert(&txn).await.unwrap();
     txn.commit().await.unwrap();
     model
-}
-
-fn types(log: &[event::Model]) -> Vec<&str> {
-    log.iter().map(|row| row.event_type.as_str()).collect()
-}
-
-#[track_caller]
-fn refusal(error: &DbErr) -> &Refused {
-    Refused::of(error).unwrap_or_else(|| panic!("not a refusal: {error}"))
 }
 
 async fn saves_leave_events(db: Arc<TestDb>) {
@@ -265,57 +238,6 @@ async fn savepoint_dropped_after_an_error_poisons(db: Arc<TestDb>) {
     assert!(new_campaign("a").insert(&nested).await.is_err());
     drop(nested);
     assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
-}
-
-/// A save is dropped after each number of polls; whenever it was not finished, the commit is refused, or nothing was
-/// sent and no event is there.
-async fn dropped_save_poisons_at_each_await(db: Arc<TestDb>) {
-    let events = set_up(&db).await;
-    let model = insert(&events, "a").await;
-    for polls in 1..200 {
-        let patience = std::time::Duration::from_secs(20);
-        match tokio::time::timeout(patience, drop_after(polls, &db, &events, model.id)).await {
-            Ok(true) => return,
-            Ok(false) => {}
-            // Seen once on MariaDB and named in the README: the connection of a dropped save was never heard of again.
-            // What is asserted here is what is recorded, which held up to then.
-            Err(_) if db.db.get_database_backend() == sea_orm::DbBackend::MySql => {
-                eprintln!("!! dropped_save_poisons_at_each_await: the connection hung after {polls} polls");
-                return;
-            }
-            Err(_) => panic!("hung after {polls} polls"),
-        }
-    }
-    panic!("the save never finished");
-}
-
-/// Drops a save after so many polls; answers whether it had finished by then.
-async fn drop_after(polls: i64, db: &TestDb, events: &Events, id: i32) -> bool {
-    let before = db.log().await.len();
-    let txn = events.begin(context()).await.unwrap();
-    let active = campaign::ActiveModel { id: Unchanged(id), budget: Set(100 + polls), ..Default::default() };
-    let mut save = active.update(&txn).boxed();
-    let mut left = polls;
-    let finished = std::future::poll_fn(|cx| {
-        if left == 0 {
-            return std::task::Poll::Ready(false);
-        }
-        left -= 1;
-        save.as_mut().poll(cx).map(|result| result.is_ok())
-    })
-    .await;
-    drop(save);
-    let committed = txn.commit().await;
-    if finished {
-        committed.unwrap();
-        assert_eq!(db.log().await.len(), before + 1);
-        return true;
-    }
-    assert!(matches!(committed, Err(CommitError::Refused(Refused::Poisoned { .. }))), "after {polls} polls");
-    assert_eq!(db.log().await.len(), before, "after {polls} polls");
-    let row = campaign::Entity::find_by_id(id).one(&db.db).await.unwrap().unwrap();
-    assert_eq!(row.budget, 100, "after {polls} polls");
-    false
 }
 
 async fn veto_before_the_save_does_not_poison(db: Arc<TestDb>) {

@@ -1,6 +1,6 @@
 //! What SeaORM sees: the connection, stream and transaction traits.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
@@ -9,7 +9,8 @@ use sea_orm::{
 };
 
 use super::{
-    Announcement, EventTransaction, Kind,
+    Announcement, Busy, EventTransaction, Kind, ended,
+    in_flight::InFlight,
     level::Doubt,
     statement::{self, Inspected},
 };
@@ -26,6 +27,7 @@ use crate::{
 #[derive(Clone, Copy)]
 enum Verb {
     Execute,
+    ExecuteUnprepared,
     QueryOne,
     QueryAll,
 }
@@ -37,26 +39,34 @@ enum Reply {
 }
 
 impl EventTransaction {
-    fn inner(&self) -> Result<&DatabaseTransaction, Refused> {
-        // Taken only by calls that own `self`, so this is for the reader's peace.
-        self.inner.as_ref().ok_or_else(|| Refused::Poisoned { cause: "the unit of work has ended".into() })
+    fn inner(&self) -> Result<&Arc<DatabaseTransaction>, Refused> {
+        self.inner.as_ref().ok_or_else(ended)
     }
 
-    async fn send(&self, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
-        let inner = self.inner()?;
-        let reply = match verb {
-            Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
-            Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
-            Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
-        };
-        reply.inspect_err(|_| self.level.poison("the database reported an error"))
+    async fn send(&self, busy: &Busy, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
+        let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
+        let answer = InFlight::new(async move {
+            let answer = match verb {
+                Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
+                Verb::ExecuteUnprepared => {
+                    inner.execute_unprepared(&statement.sql).await.map(Reply::Executed)
+                }
+                Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
+                Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
+            };
+            // In this order: a transaction that was dropped meanwhile goes with the unit, its connection being free.
+            drop((inner, unit));
+            drop(busy);
+            answer
+        });
+        answer.await.inspect_err(|_| self.level.poison("the database reported an error"))
     }
 
     /// Sends a statement of the library's own: no consumer and no hook has a say in it.
     pub(super) async fn send_own(&self, statement: Statement) -> Result<(), DbErr> {
-        let _busy = self.unit.gate.lock().await;
+        let busy = self.unit.busy().await;
         let doubt = self.level.doubt("writing the events was cancelled");
-        let sent = self.send(Verb::Execute, statement).await;
+        let sent = self.send(&busy, Verb::Execute, statement).await;
         doubt.settle();
         sent.map(drop)
     }
@@ -68,23 +78,23 @@ impl EventTransaction {
     async fn dispatch(&self, verb: Verb, inspected: Inspected, statement: Statement) -> Result<Reply, DbErr> {
         if inspected.kind == Kind::Read {
             self.level.check_healthy()?;
-            let _busy = self.unit.gate.lock().await;
+            let busy = self.unit.busy().await;
             self.level.check_healthy()?;
-            return self.send(verb, statement).await;
+            return self.send(&busy, verb, statement).await;
         }
         let mut announced = std::mem::take(&mut self.level.state().announced);
         self.check_write(&inspected)?;
         announced.retain(|announcement| belongs(announcement, &inspected, &statement));
-        let _busy = self.unit.gate.lock().await;
+        let busy = self.unit.busy().await;
         self.level.check_writable()?;
         let doubt = self.level.doubt("a write was cancelled half way");
         if announced.is_empty() {
-            let reply = self.send(verb, statement).await;
+            let reply = self.send(&busy, verb, statement).await;
             doubt.settle();
             return reply;
         }
         let redacts = announced.iter().any(|announcement| announcement.definition().redacts());
-        let reply = self.tracked_write(&announced, verb, statement, doubt).await;
+        let reply = self.tracked_write(&busy, &announced, verb, statement, doubt).await;
         if redacts { reply.map_err(withhold) } else { reply }
     }
 
@@ -102,6 +112,7 @@ impl EventTransaction {
     /// Reads the old rows under lock, sends the statement, and records what changed: one step under the gate.
     async fn tracked_write(
         &self,
+        busy: &Busy,
         announced: &[Announcement],
         verb: Verb,
         statement: Statement,
@@ -109,7 +120,7 @@ impl EventTransaction {
     ) -> Result<Reply, DbErr> {
         let mut old_rows = Vec::with_capacity(announced.len());
         for announcement in announced {
-            let old = match self.old_row(announcement).await {
+            let old = match self.old_row(busy, announcement).await {
                 Ok(old) => old,
                 Err(error) => {
                     doubt.settle(); // nothing was written
@@ -118,8 +129,8 @@ impl EventTransaction {
             };
             old_rows.push(old);
         }
-        let reply = self.send(verb, statement).await?;
-        match self.record_write(announced, &old_rows, &reply).await {
+        let reply = self.send(busy, verb, statement).await?;
+        match self.record_write(busy, announced, &old_rows, &reply).await {
             Ok(()) => {
                 doubt.settle();
                 Ok(reply)
@@ -132,7 +143,7 @@ impl EventTransaction {
     }
 
     /// The row as the database holds it, locked, and of a team that this context may touch.
-    async fn old_row(&self, announcement: &Announcement) -> Result<Option<RowImage>, DbErr> {
+    async fn old_row(&self, busy: &Busy, announcement: &Announcement) -> Result<Option<RowImage>, DbErr> {
         let (lock, Some(key)) = (
             match announcement.kind {
                 Kind::Update => Lock::ForUpdate,
@@ -143,7 +154,7 @@ impl EventTransaction {
         ) else {
             return Ok(None);
         };
-        let old = self.read_row(announcement, key, Some(lock)).await?;
+        let old = self.read_row(busy, announcement, key, Some(lock)).await?;
         if let Some(old) = &old {
             let team = self.level.state().team.clone();
             record::team_of(announcement.definition(), old, &team)?;
@@ -153,6 +164,7 @@ impl EventTransaction {
 
     async fn read_row(
         &self,
+        busy: &Busy,
         announcement: &Announcement,
         key: &[Value],
         lock: Option<Lock>,
@@ -162,7 +174,7 @@ impl EventTransaction {
             select.lock(lock);
         }
         let statement = StatementBuilder::build(&select, &self.unit.backend);
-        match self.send(Verb::QueryOne, statement).await? {
+        match self.send(busy, Verb::QueryOne, statement).await? {
             Reply::One(Some(row)) => announcement.rows.image(&row).map(Some),
             _ => Ok(None),
         }
@@ -170,6 +182,7 @@ impl EventTransaction {
 
     async fn record_write(
         &self,
+        busy: &Busy,
         announced: &[Announcement],
         old_rows: &[Option<RowImage>],
         reply: &Reply,
@@ -177,14 +190,14 @@ impl EventTransaction {
         let first = &announced[0];
         match first.kind {
             Kind::Insert => {
-                for row in self.inserted_rows(announced, reply).await? {
+                for row in self.inserted_rows(busy, announced, reply).await? {
                     let announcement = announcement_of(announced, &row)?;
                     self.record(announcement, Change::Created(&row))?;
                 }
             }
             Kind::Update => {
                 let (Some(old), Some(key)) = (&old_rows[0], &first.key) else { return Ok(()) };
-                if let Some(new) = self.updated_row(first, key, reply).await? {
+                if let Some(new) = self.updated_row(busy, first, key, reply).await? {
                     if new.key != *key {
                         return Err(unexpected(first));
                     }
@@ -210,7 +223,12 @@ impl EventTransaction {
         Ok(())
     }
 
-    async fn inserted_rows(&self, announced: &[Announcement], reply: &Reply) -> Result<Vec<RowImage>, DbErr> {
+    async fn inserted_rows(
+        &self,
+        busy: &Busy,
+        announced: &[Announcement],
+        reply: &Reply,
+    ) -> Result<Vec<RowImage>, DbErr> {
         let first = &announced[0];
         match reply {
             Reply::One(row) => row.iter().map(|row| first.rows.image(row)).collect(),
@@ -222,7 +240,7 @@ impl EventTransaction {
                 for announcement in announced {
                     let counted = || vec![Value::from(result.last_insert_id())];
                     let key = announcement.key.clone().unwrap_or_else(counted);
-                    rows.extend(self.read_row(announcement, &key, None).await?);
+                    rows.extend(self.read_row(busy, announcement, &key, None).await?);
                 }
                 Ok(rows)
             }
@@ -231,6 +249,7 @@ impl EventTransaction {
 
     async fn updated_row(
         &self,
+        busy: &Busy,
         announcement: &Announcement,
         key: &[Value],
         reply: &Reply,
@@ -239,7 +258,7 @@ impl EventTransaction {
             Reply::One(row) => row.as_ref().map(|row| announcement.rows.image(row)).transpose(),
             Reply::All(rows) => rows.first().map(|row| announcement.rows.image(row)).transpose(),
             Reply::Executed(result) if result.rows_affected() == 0 => Ok(None),
-            Reply::Executed(_) => self.read_row(announcement, key, None).await,
+            Reply::Executed(_) => self.read_row(busy, announcement, key, None).await,
         }
     }
 
@@ -316,14 +335,8 @@ impl ConnectionTrait for EventTransaction {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.level.state().announced.clear();
-        self.check_write(&inspect_raw(sql))?;
-        let _busy = self.unit.gate.lock().await;
-        self.level.check_writable()?;
-        let doubt = self.level.doubt("a write was cancelled half way");
-        let result = self.inner()?.execute_unprepared(sql).await;
-        doubt.settle();
-        result.inspect_err(|_| self.level.poison("the database reported an error"))
+        let statement = Statement::from_string(self.unit.backend, sql);
+        executed(self.dispatch(Verb::ExecuteUnprepared, inspect_raw(sql), statement).await?)
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
@@ -390,12 +403,12 @@ impl TransactionTrait for EventTransaction {
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<Self, DbErr> {
         let level = self.level.open_nested()?;
-        let _busy = self.unit.gate.lock().await;
+        let _busy = self.unit.busy().await;
         let doubt = self.level.doubt("the begin of a nested unit of work was cancelled");
         let begun = self.inner()?.begin_with_options(options).await;
         doubt.settle();
         match begun {
-            Ok(inner) => Ok(Self { inner: Some(inner), unit: self.unit.clone(), level }),
+            Ok(inner) => Ok(Self { inner: Some(Arc::new(inner)), unit: self.unit.clone(), level }),
             Err(error) => {
                 self.level.close_nested();
                 self.level.poison("the database reported an error");
@@ -472,17 +485,17 @@ mod stream {
         task::{Context, Poll},
     };
 
-    use futures_util::{Stream, lock::MutexGuard};
+    use futures_util::Stream;
     use sea_orm::{DbBackend, DbErr, QueryResult, Statement, StreamTrait, TransactionStream};
 
-    use super::{EventTransaction, Kind, inspect_raw};
+    use super::{Busy, EventTransaction, Kind, inspect_raw};
     use crate::{error::Refused, transaction::level::Level};
 
     /// Rows of a query on a unit of work. An error among them poisons it.
     pub struct EventStream<'a> {
         rows: TransactionStream<'a>,
         level: Arc<Level>,
-        _busy: MutexGuard<'a, ()>,
+        _busy: Busy,
     }
 
     impl std::fmt::Debug for EventStream<'_> {
@@ -519,7 +532,7 @@ mod stream {
                     return Err(Refused::Schema.into());
                 }
                 self.level.check_healthy()?;
-                let busy = self.unit.gate.lock().await;
+                let busy = self.unit.busy().await;
                 self.level.check_healthy()?;
                 let rows = self.inner()?.stream_raw(stmt).await;
                 let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"))?;

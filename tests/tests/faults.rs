@@ -1,0 +1,174 @@
+//! Connections that break, clients that go away, locks that are not had: nothing half-happens.
+
+use std::{sync::Arc, time::Duration};
+
+use events_sea_orm::{ActiveModelEvents, CommitError, Events, Outcome, Refused};
+use futures_util::FutureExt;
+use sea_orm::{
+    ActiveModelTrait, DatabaseConnection, EntityTrait, IntoActiveModel, PaginatorTrait, Set,
+    TransactionTrait, Unchanged,
+};
+use tests::{
+    TestDb, context,
+    entities::campaign,
+    new_campaign,
+    proxy::{Fault, Proxy},
+};
+
+tests::on_servers! {
+    commit_that_never_arrived_is_unknown_then_rolled_back,
+    commit_that_was_cut_off_is_unknown_then_found_out,
+    commit_whose_reply_was_lost_is_unknown_then_committed,
+    commit_that_arrives_late_is_waited_for,
+    connection_of_a_dropped_save_serves_the_next,
+}
+
+mod dropped {
+    use super::*;
+
+    tests::conformance! { save_dropped_at_any_await_leaves_nothing }
+}
+
+async fn events_on(pool: DatabaseConnection) -> Events {
+    Events::builder(pool).build().await.unwrap()
+}
+
+/// Commits a unit of two saves while this fault strikes; answers what `outcome` found out.
+async fn commit_under(db: &TestDb, fault: Fault) -> Outcome {
+    db.with_tables().await;
+    let proxy = Proxy::to(&db.url).await;
+    let events = events_on(TestDb::open(&proxy.url).await).await;
+    let txn = events.begin(context()).await.unwrap();
+    let unit = txn.unit_id();
+    let model = new_campaign("a").insert(&txn).await.unwrap();
+    let mut active = model.into_active_model();
+    active.budget = Set(5);
+    active.update(&txn).await.unwrap();
+    proxy.strike(fault);
+    let error = txn.commit().await.unwrap_err();
+    let CommitError::Unknown(unknown) = &error else { panic!("{error:?}") };
+    assert_eq!((unknown.unit_id, unknown.event_ids.len(), unknown.event_ids[0]), (unit, 2, unit));
+    let outcome = events.outcome(unknown).await.unwrap();
+    // Through generic code the same can be had back from a `DbErr`.
+    let error = sea_orm::DbErr::from(error);
+    assert_eq!(CommitError::unknown(&error).unwrap().unit_id, unit);
+
+    let (log, rows) = (db.log().await, campaign::Entity::find().count(&db.db).await.unwrap());
+    match outcome {
+        Outcome::Committed => assert_eq!((log.len(), rows), (2, 1)),
+        Outcome::RolledBack => assert_eq!((log.len(), rows), (0, 0)),
+    }
+    assert_eq!(events.outcome_of(unit).await.unwrap(), outcome, "asked again, the answer stands");
+    outcome
+}
+
+async fn commit_that_never_arrived_is_unknown_then_rolled_back(db: Arc<TestDb>) {
+    assert_eq!(commit_under(&db, Fault::CutBefore).await, Outcome::RolledBack);
+}
+
+async fn commit_that_was_cut_off_is_unknown_then_found_out(db: Arc<TestDb>) {
+    // Whether the server acts on it before it notices the cut is its own affair; the answer must fit what is there.
+    commit_under(&db, Fault::CutDuring).await;
+}
+
+async fn commit_whose_reply_was_lost_is_unknown_then_committed(db: Arc<TestDb>) {
+    assert_eq!(commit_under(&db, Fault::SwallowReply).await, Outcome::Committed);
+}
+
+/// The question is asked while the transaction is still open: a mere look-up would answer "rolled back".
+async fn commit_that_arrives_late_is_waited_for(db: Arc<TestDb>) {
+    let late = Duration::from_millis(1_500);
+    assert_eq!(commit_under(&db, Fault::ArriveLate(late)).await, Outcome::Committed);
+}
+
+/// Drops an update after so many polls; answers whether it had finished, and whether the unit was committed.
+async fn drop_update_after(polls: usize, events: &Events, id: i32) -> (bool, bool) {
+    let txn = events.begin(context()).await.unwrap();
+    let active =
+        campaign::ActiveModel { id: Unchanged(id), budget: Set(100 + polls as i64), ..Default::default() };
+    let mut save = active.update(&txn).boxed();
+    let mut left = polls;
+    let finished = std::future::poll_fn(|cx| {
+        if left == 0 {
+            return std::task::Poll::Ready(false);
+        }
+        left -= 1;
+        save.as_mut().poll(cx).map(|result| result.is_ok())
+    })
+    .await;
+    drop(save);
+    match txn.commit().await {
+        Ok(()) => (finished, true),
+        Err(CommitError::Refused(Refused::Poisoned { .. })) => (finished, false),
+        Err(other) => panic!("after {polls} polls: {other:?}"),
+    }
+}
+
+/// A server's answers arrive a few bytes at a time, so that the save is dropped inside every one of them: prepared
+/// statement, column definitions, rows.
+async fn save_dropped_at_any_await_leaves_nothing(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let direct = events_on(db.db.clone()).await;
+    let model = new_campaign("a").create_with_event(&direct.connection(context())).await.unwrap();
+    let mut polls = 1;
+    loop {
+        // A pool of its own each time: nothing is prepared on its one connection.
+        let on_server = !db.url.starts_with("sqlite");
+        let proxy = if on_server { Some(Proxy::to(&db.url).await) } else { None };
+        let pool = TestDb::open_with(proxy.as_ref().map_or(&db.url, |proxy| &proxy.url), 1).await;
+        let events = events_on(pool.clone()).await;
+        if let Some(proxy) = &proxy {
+            proxy.answer_in_pieces(29);
+        }
+        let (finished, committed) = drop_update_after(polls, &events, model.id).await;
+        // The connection serves the next borrower: in step, without a transaction, without a lock.
+        let row = campaign::Entity::find_by_id(model.id).one(&pool).await.unwrap().unwrap();
+        let log = db.log().await;
+        if committed {
+            // Finished, or on MariaDB dropped when the event was recorded and SeaORM read the row once more.
+            assert_eq!((row.budget, log.len()), (100 + polls as i64, 2), "after {polls} polls");
+            assert!(polls > 20 || !on_server, "the save was not taken apart: {polls} polls");
+            return;
+        }
+        assert!(!finished, "a save that finished is committed");
+        assert_eq!((row.budget, log.len()), (100, 1), "after {polls} polls");
+        let mut active = row.into_active_model();
+        active.notes = Set(Some(polls.to_string()));
+        active.update_with_event(&events.connection(context())).await.unwrap();
+        pool.close().await.unwrap();
+        polls += if on_server { 3 } else { 1 };
+    }
+}
+
+/// One connection, saves dropped by a time-out while they wait for a row lock: the next unit finds it clean.
+async fn connection_of_a_dropped_save_serves_the_next(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let direct = events_on(db.db.clone()).await;
+    let model = new_campaign("a").create_with_event(&direct.connection(context())).await.unwrap();
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let events = events_on(pool.clone()).await;
+    for round in 0..5 {
+        let holder = direct.begin(context()).await.unwrap();
+        let active = campaign::ActiveModel { id: Unchanged(model.id), budget: Set(1), ..Default::default() };
+        active.clone().update(&holder).await.unwrap();
+        let txn = events.begin(context()).await.unwrap();
+        let nested = if round % 2 == 0 { Some(txn.begin().await.unwrap()) } else { None };
+        let save = active.update(nested.as_ref().unwrap_or(&txn));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(100), save).await.is_err(),
+            "it waits for the lock"
+        );
+        // Dropped, not rolled back: what is on its way must not be in the way of that.
+        drop(nested);
+        drop(txn);
+        holder.rollback().await.unwrap();
+        let txn = events.begin(context()).await.unwrap();
+        let open = campaign::Entity::find_by_id(model.id).one(&txn).await.unwrap();
+        assert!(open.is_some());
+        new_campaign(&round.to_string()).insert(&txn).await.unwrap();
+        txn.commit().await.unwrap();
+    }
+    assert_eq!(db.log().await.len(), 6);
+    let row = campaign::Entity::find_by_id(model.id).one(&db.db).await.unwrap().unwrap();
+    assert_eq!(row.budget, 100);
+}
