@@ -2,6 +2,7 @@
 
 pub mod entities;
 pub mod proxy;
+mod wire;
 
 use std::{future::Future, time::Duration};
 

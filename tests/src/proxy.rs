@@ -1,10 +1,14 @@
-//! A TCP proxy between a test and its database server, which fails on command.
+//! A TCP proxy between a test and its database server: it fails on command and tells which statements went through.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use crate::wire::Recorder;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
@@ -37,6 +41,7 @@ struct Orders {
     fault: Mutex<Option<Fault>>,
     /// Answers go to the client in pieces of so many bytes.
     piece: Mutex<Option<usize>>,
+    statements: Mutex<Vec<String>>,
 }
 
 impl Proxy {
@@ -58,7 +63,7 @@ impl Proxy {
         let plain = if url.starts_with("postgres") { "sslmode=disable" } else { "ssl-mode=disabled" };
         let url = format!("{start}{address}/{database}?{plain}");
         let orders = Arc::new(Orders::default());
-        tokio::spawn(accept(listener, server, Arc::clone(&orders)));
+        tokio::spawn(accept(listener, server, url.clone(), Arc::clone(&orders)));
         Self { url, orders }
     }
 
@@ -71,20 +76,26 @@ impl Proxy {
     pub fn answer_in_pieces(&self, bytes: usize) {
         *self.orders.piece.lock().expect("no panic") = Some(bytes);
     }
+
+    /// The statements that were executed since the last call, prepared ones as often as they were executed.
+    pub fn take_statements(&self) -> Vec<String> {
+        std::mem::take(&mut *self.orders.statements.lock().expect("no panic"))
+    }
 }
 
-async fn accept(listener: TcpListener, server: String, orders: Arc<Orders>) {
+async fn accept(listener: TcpListener, server: String, url: String, orders: Arc<Orders>) {
     while let Ok((client, _)) = listener.accept().await {
+        let recorder = Recorder::new(&url);
         let (server, orders) = (server.clone(), Arc::clone(&orders));
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(server).await else { return };
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
-            let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
+            let silent = Arc::new(AtomicBool::new(false));
             let answers =
                 tokio::spawn(answers(from_server, to_client, Arc::clone(&orders), Arc::clone(&silent)));
-            requests(from_client, to_server, &orders, &silent, &answers).await;
+            requests(from_client, to_server, recorder, &orders, &silent, &answers).await;
         });
     }
 }
@@ -92,14 +103,17 @@ async fn accept(listener: TcpListener, server: String, orders: Arc<Orders>) {
 async fn requests(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
+    mut recorder: Recorder,
     orders: &Orders,
-    silent: &std::sync::atomic::AtomicBool,
+    silent: &AtomicBool,
     answers: &tokio::task::JoinHandle<()>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = client.read(&mut buffer).await {
         let request = &buffer[..read];
-        let commits = request.windows(6).any(|word| word == b"COMMIT");
+        let statements = recorder.read(request);
+        let commits = statements.iter().any(|statement| statement == "COMMIT");
+        orders.statements.lock().expect("no panic").extend(statements);
         let fault = if commits { orders.fault.lock().expect("no panic").take() } else { None };
         match fault {
             None => {
@@ -113,7 +127,7 @@ async fn requests(
                 break;
             }
             Some(Fault::SwallowReply) => {
-                silent.store(true, std::sync::atomic::Ordering::SeqCst);
+                silent.store(true, Ordering::SeqCst);
                 let _ = server.write_all(request).await;
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 break;
@@ -135,11 +149,11 @@ async fn answers(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
     orders: Arc<Orders>,
-    silent: Arc<std::sync::atomic::AtomicBool>,
+    silent: Arc<AtomicBool>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = server.read(&mut buffer).await {
-        if silent.load(std::sync::atomic::Ordering::SeqCst) {
+        if silent.load(Ordering::SeqCst) {
             continue;
         }
         let piece = orders.piece.lock().expect("no panic").unwrap_or(read);

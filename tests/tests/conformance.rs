@@ -54,7 +54,6 @@ tests::conformance! {
     scope_refuses_the_pool,
     schema_changes_and_own_table_are_refused,
     outcome_is_found_out,
-    concurrent_updates_chain,
     migration_runs_twice_and_back,
 }
 
@@ -678,52 +677,6 @@ async fn outcome_is_found_out(db: Arc<TestDb>) {
         UnknownCommit { unit_id, event_ids: vec![unit_id], source: DbErr::Custom("cut".to_owned()) };
     assert_eq!(events.outcome(&unknown).await.unwrap(), Outcome::RolledBack);
     assert_eq!(db.log().await.len(), 1, "the question leaves nothing behind");
-}
-
-/// 8 tasks, 25 updates each, on 3 objects: every `old` is the previous `new`, the last `new` is the row.
-async fn concurrent_updates_chain(db: Arc<TestDb>) {
-    let events = set_up(&db).await;
-    let mut ids = Vec::new();
-    for name in ["a", "b", "c"] {
-        ids.push(insert(&events, name).await.id);
-    }
-    let mut tasks = tokio::task::JoinSet::new();
-    for task in 0..8_i64 {
-        let (events, ids) = (events.clone(), ids.clone());
-        tasks.spawn(async move {
-            for turn in 0..25_i64 {
-                let id = ids[(task + turn) as usize % ids.len()];
-                let txn = events.begin(context()).await.unwrap();
-                let nested = txn.begin().await.unwrap();
-                let active =
-                    campaign::ActiveModel { id: Unchanged(id), budget: Set(-1), ..Default::default() };
-                active.update(&nested).await.unwrap();
-                nested.rollback().await.unwrap();
-                let budget = 1_000 + task * 100 + turn;
-                let active =
-                    campaign::ActiveModel { id: Unchanged(id), budget: Set(budget), ..Default::default() };
-                active.update(&txn).await.unwrap();
-                txn.commit().await.unwrap();
-            }
-        });
-    }
-    while let Some(task) = tasks.join_next().await {
-        task.unwrap();
-    }
-    let log = db.log().await;
-    assert_eq!(log.len(), 3 + 8 * 25);
-    for id in ids {
-        let mut last = json!(100);
-        for row in
-            log.iter().filter(|row| row.object_id == Some(id.to_string()) && row.event_type == "UPDATED")
-        {
-            let change = &row.event_data["changes"]["budget"];
-            assert_eq!(change["old"], last);
-            last = change["new"].clone();
-        }
-        let row = campaign::Entity::find_by_id(id).one(&db.db).await.unwrap().unwrap();
-        assert_eq!(json!(row.budget), last);
-    }
 }
 
 async fn migration_runs_twice_and_back(db: Arc<TestDb>) {

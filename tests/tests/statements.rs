@@ -1,0 +1,224 @@
+//! Which statements each database sees.
+
+use std::sync::{Arc, Mutex};
+
+use events_sea_orm::{ActiveModelEvents, Event, Events};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Set,
+    TransactionTrait,
+};
+use tests::{TestDb, context, entities::campaign, new_campaign, proxy::Proxy};
+
+tests::conformance! {
+    unit_of_creates,
+    unit_of_updates,
+    unit_of_deletes,
+    unit_without_changes_writes_no_event,
+    reads_cost_nothing,
+    events_of_nested_units_are_written_once,
+}
+
+/// A pool of one connection whose statements are seen.
+struct Seen {
+    pool: DatabaseConnection,
+    events: Events,
+    by: By,
+}
+
+enum By {
+    /// On the wire.
+    Proxy(Proxy),
+    /// An embedded database has no wire: what SeaORM handed over, BEGIN and COMMIT left out.
+    Callback(Arc<Mutex<Vec<String>>>),
+}
+
+impl Seen {
+    async fn on(db: &TestDb) -> Self {
+        db.with_tables().await;
+        let (pool, by) = if db.url.starts_with("sqlite") {
+            let mut pool = TestDb::open_with(&db.url, 1).await;
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let sink = Arc::clone(&seen);
+            pool.set_metric_callback(move |info| sink.lock().unwrap().push(info.statement.sql.clone()));
+            (pool, By::Callback(seen))
+        } else {
+            let proxy = Proxy::to(&db.url).await;
+            (TestDb::open_with(&proxy.url, 1).await, By::Proxy(proxy))
+        };
+        let events = Events::builder(pool.clone()).build().await.unwrap();
+        let seen = Self { pool, events, by };
+        // Everything is prepared once, so that no question about types is in the way.
+        let models = seen.create(2).await;
+        seen.update(models.clone()).await;
+        seen.delete(models).await;
+        seen.take();
+        seen
+    }
+
+    fn take(&self) -> Vec<String> {
+        let statements = match &self.by {
+            By::Proxy(proxy) => proxy.take_statements(),
+            By::Callback(seen) => std::mem::take(&mut *seen.lock().unwrap()),
+        };
+        statements.iter().map(|sql| shape(sql)).collect()
+    }
+
+    async fn create(&self, count: usize) -> Vec<campaign::Model> {
+        let txn = self.events.begin(context()).await.unwrap();
+        let mut models = Vec::new();
+        for _ in 0..count {
+            models.push(new_campaign(&uuid::Uuid::new_v4().to_string()).insert(&txn).await.unwrap());
+        }
+        txn.commit().await.unwrap();
+        models
+    }
+
+    async fn update(&self, models: Vec<campaign::Model>) {
+        let txn = self.events.begin(context()).await.unwrap();
+        for model in models {
+            let mut active = model.into_active_model();
+            active.budget = Set(7);
+            active.status = Set(campaign::Status::Live); // two events each
+            active.update(&txn).await.unwrap();
+        }
+        txn.commit().await.unwrap();
+    }
+
+    async fn delete(&self, models: Vec<campaign::Model>) {
+        let txn = self.events.begin(context()).await.unwrap();
+        for model in models {
+            model.into_active_model().delete(&txn).await.unwrap();
+        }
+        txn.commit().await.unwrap();
+    }
+
+    /// What a unit of work must have sent: `save` so many times between begin and commit, and one INSERT of events.
+    #[track_caller]
+    fn assert_unit(&self, count: usize, save: &[&str], events: &[&str]) {
+        let mut expected: Vec<&str> = self.begin().to_vec();
+        expected.extend(std::iter::repeat_n(save, count).flatten());
+        expected.extend(events);
+        expected.extend(self.commit());
+        assert_eq!(self.take(), expected);
+    }
+
+    fn begin(&self) -> &'static [&'static str] {
+        match self.pool.get_database_backend() {
+            DbBackend::Postgres => &["BEGIN"],
+            // READ COMMITTED: see `EventsBuilder::transaction_options`.
+            DbBackend::MySql => &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "BEGIN"],
+            _ => &[],
+        }
+    }
+
+    fn commit(&self) -> &'static [&'static str] {
+        match self.pool.get_database_backend() {
+            DbBackend::Postgres | DbBackend::MySql => &["COMMIT"],
+            _ => &[],
+        }
+    }
+}
+
+/// Verb, table and lock of a statement.
+fn shape(sql: &str) -> String {
+    let words: Vec<&str> = sql.split_whitespace().collect();
+    let after = |word: &str| {
+        let at = words.iter().position(|w| *w == word)?;
+        words.get(at + 1).map(|table| table.trim_matches(['"', '`', '(']))
+    };
+    let table = match words[0] {
+        "SELECT" | "DELETE" => after("FROM"),
+        "INSERT" => after("INTO"),
+        "UPDATE" => after("UPDATE"),
+        _ => return sql.to_owned(),
+    };
+    let lock = sql.find(" FOR ").map_or("", |at| &sql[at..]);
+    let lock = if words[0] == "SELECT" { lock } else { "" };
+    format!("{} {}{lock}", words[0], table.unwrap_or("?"))
+}
+
+const EVENTS: &[&str] = &["INSERT events"];
+
+async fn unit_of_creates(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    for count in [1, 3, 12] {
+        seen.create(count).await;
+        let save: &[&str] = match seen.pool.get_database_backend() {
+            // No RETURNING: ours reads the row for the event, SeaORM's for the caller.
+            DbBackend::MySql => &["INSERT campaigns", "SELECT campaigns", "SELECT campaigns"],
+            _ => &["INSERT campaigns"],
+        };
+        seen.assert_unit(count, save, EVENTS);
+    }
+}
+
+async fn unit_of_updates(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    for count in [1, 3, 12] {
+        let models = seen.create(count).await;
+        seen.take();
+        seen.update(models).await;
+        let save: &[&str] = match seen.pool.get_database_backend() {
+            DbBackend::Postgres => &["SELECT campaigns FOR NO KEY UPDATE", "UPDATE campaigns"],
+            DbBackend::MySql => {
+                &["SELECT campaigns FOR UPDATE", "UPDATE campaigns", "SELECT campaigns", "SELECT campaigns"]
+            }
+            _ => &["SELECT campaigns", "UPDATE campaigns"],
+        };
+        seen.assert_unit(count, save, EVENTS);
+    }
+}
+
+async fn unit_of_deletes(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    for count in [1, 3, 12] {
+        let models = seen.create(count).await;
+        seen.take();
+        seen.delete(models).await;
+        let save: &[&str] = match seen.pool.get_database_backend() {
+            DbBackend::Postgres | DbBackend::MySql => &["SELECT campaigns FOR UPDATE", "DELETE campaigns"],
+            _ => &["SELECT campaigns", "DELETE campaigns"],
+        };
+        seen.assert_unit(count, save, EVENTS);
+    }
+}
+
+async fn unit_without_changes_writes_no_event(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    seen.events.begin(context()).await.unwrap().commit().await.unwrap();
+    seen.assert_unit(0, &[], &[]);
+    let models = seen.create(1).await;
+    seen.update(models.clone()).await;
+    seen.take();
+    seen.update(models).await; // to the same values
+    assert!(!seen.take().iter().any(|statement| statement == "INSERT events"));
+}
+
+async fn reads_cost_nothing(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    let id = seen.create(1).await[0].id;
+    seen.take();
+    let connection = seen.events.connection(context());
+    campaign::Entity::find_by_id(id).one(&connection).await.unwrap().unwrap();
+    assert_eq!(seen.take(), ["SELECT campaigns"]);
+    let txn = seen.events.begin(context()).await.unwrap();
+    campaign::Entity::find_by_id(id).one(&txn).await.unwrap().unwrap();
+    campaign::Entity::find().all(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    seen.assert_unit(2, &["SELECT campaigns"], &[]);
+}
+
+async fn events_of_nested_units_are_written_once(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    let txn = seen.events.begin(context()).await.unwrap();
+    for name in ["a", "b", "c"] {
+        let nested = txn.begin().await.unwrap();
+        new_campaign(name).create_with_event(&nested).await.unwrap();
+        nested.emit(Event::custom("named")).await.unwrap();
+        nested.commit().await.unwrap();
+    }
+    txn.commit().await.unwrap();
+    let seen = seen.take();
+    assert_eq!(seen.iter().filter(|statement| *statement == "INSERT events").count(), 1, "{seen:?}");
+    assert_eq!(db.log().await.len() % 2, 0);
+}
