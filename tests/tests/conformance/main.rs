@@ -1,0 +1,37 @@
+//! What the library promises, each case once, on every database.
+
+use std::sync::Arc;
+
+use events_sea_orm::{
+    ActiveModelEvents, Actor, CommitError, ConsumerError, Context, Event, EventTransaction, Events, Outcome,
+    Refused, ScopeError, Tracked, UnknownCommit, event,
+};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, ModelTrait, PaginatorTrait, Set,
+    Statement, TransactionTrait, Unchanged,
+};
+use serde_json::{Value, json};
+use tests::{
+    TEAM, TestDb, context,
+    entities::{campaign, note, price, tenant},
+    new_campaign, refusal, types,
+};
+
+mod consumers;
+mod log;
+mod saves;
+mod scope;
+mod teams;
+mod units;
+
+async fn set_up(db: &TestDb) -> Events {
+    db.with_tables().await;
+    Events::builder(db.db.clone()).build().await.unwrap()
+}
+
+async fn insert(events: &Events, name: &str) -> campaign::Model {
+    let txn = events.begin(context()).await.unwrap();
+    let model = new_campaign(name).insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    model
+}

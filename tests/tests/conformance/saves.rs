@@ -1,0 +1,192 @@
+//! Which events a save leaves.
+
+use super::*;
+
+tests::conformance! {
+    saves_leave_events,
+    unchanged_and_missing_rows_leave_none,
+    old_is_what_the_database_held,
+    update_without_returning_leaves_the_same_event,
+    one_event_for_plain_fields_and_one_for_each_state,
+    reason_and_track_fields,
+    state_transition_with_reason,
+    own_hooks_run_in_order,
+    composite_key_and_new_format,
+    redacted_values_are_nowhere,
+}
+
+async fn saves_leave_events(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(context().reason("spring").request("ip", "203.0.113.9")).await.unwrap();
+    let unit = txn.unit_id();
+    let model = new_campaign("a").insert(&txn).await.unwrap();
+    let id = model.id;
+    let mut active = model.into_active_model();
+    active.budget = Set(250);
+    active.notes = Set(Some("not tracked".to_owned()));
+    let model = active.update(&txn).await.unwrap();
+    model.delete(&txn).await.unwrap();
+    assert!(db.log().await.is_empty(), "nothing is seen before the commit");
+    txn.commit().await.unwrap();
+
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
+    assert_eq!(
+        log[0].event_data,
+        json!({"initial_values": {"name": "a", "status": "draft", "budget": 100}, "redacted": ["api_key"]})
+    );
+    assert_eq!(log[1].event_data, json!({"changes": {"budget": {"old": 100, "new": 250}}}));
+    assert_eq!(log[2].event_data["final_values"], json!({"name": "a", "status": "draft", "budget": 250}));
+    for row in &log {
+        assert_eq!((row.team_id.as_str(), row.unit_id, row.actor_id.as_deref()), ("7", unit, Some("ada")));
+        assert_eq!(
+            (row.object_type.as_deref(), row.object_id.clone()),
+            (Some("campaign"), Some(id.to_string()))
+        );
+        assert_eq!(row.context, json!({"reason": "spring", "request": {"ip": "203.0.113.9"}}));
+        assert!((row.recorded_at - row.occurred_at).num_seconds().abs() < 60);
+    }
+    assert_eq!(log[0].id, unit);
+}
+
+async fn unchanged_and_missing_rows_leave_none(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = insert(&events, "a").await;
+    let txn = events.begin(context()).await.unwrap();
+    model.clone().into_active_model().update(&txn).await.unwrap(); // nothing set
+    let same = campaign::ActiveModel { id: Unchanged(model.id), budget: Set(100), ..Default::default() };
+    same.update(&txn).await.unwrap(); // the same value
+    let other =
+        campaign::ActiveModel { id: Unchanged(model.id), notes: Set(Some("x".into())), ..Default::default() };
+    other.update(&txn).await.unwrap(); // an untracked field
+    let missing = campaign::ActiveModel { id: Set(9_999), ..Default::default() };
+    assert_eq!(missing.delete(&txn).await.unwrap().rows_affected, 0);
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED"]);
+}
+
+async fn old_is_what_the_database_held(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let stale = insert(&events, "a").await;
+    let fresh = campaign::ActiveModel { id: Unchanged(stale.id), budget: Set(500), ..Default::default() };
+    fresh.update_with_event(&events.connection(context())).await.unwrap();
+    let mut active = stale.into_active_model(); // still says 100
+    active.budget = Set(900);
+    active.update_with_event(&events.connection(context())).await.unwrap();
+    assert_eq!(db.log().await[2].event_data["changes"]["budget"], json!({"old": 500, "new": 900}));
+}
+
+async fn update_without_returning_leaves_the_same_event(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = insert(&events, "a").await;
+    let txn = events.begin(context()).await.unwrap();
+    let active = campaign::ActiveModel { id: Unchanged(model.id), budget: Set(1), ..Default::default() };
+    active.update_without_returning(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(db.log().await[1].event_data, json!({"changes": {"budget": {"old": 100, "new": 1}}}));
+}
+
+async fn one_event_for_plain_fields_and_one_for_each_state(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let mut active = insert(&events, "a").await.into_active_model();
+    active.name = Set("b".to_owned());
+    active.budget = Set(5);
+    active.status = Set(campaign::Status::Live);
+    active.update_with_event(&events.connection(context())).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "STATE_CHANGED"]);
+    assert_eq!(log[1].event_data["changes"].as_object().unwrap().len(), 2);
+    assert_eq!(log[2].event_data, json!({"field": "status", "state": {"old": "draft", "new": "live"}}));
+}
+
+async fn reason_and_track_fields(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let mut active = insert(&events, "a").await.into_active_model();
+    active.name = Set("b".to_owned());
+    active.budget = Set(5);
+    let save = active.clone().update_with_event(&connection).track_fields(["nothing"]);
+    assert!(matches!(refusal(&save.await.unwrap_err()), Refused::UnknownField { .. }));
+    let model = active.update_with_event(&connection).track_fields(["budget"]).reason("cut").await.unwrap();
+    model.into_active_model().delete_with_event(&connection).reason("done").await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log[1].event_data, json!({"changes": {"budget": {"old": 100, "new": 5}}}));
+    assert_eq!(log[1].context["reason"], "cut");
+    assert_eq!(log[2].event_data["reason"], "done");
+}
+
+async fn state_transition_with_reason(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let active = insert(&events, "a").await.into_active_model();
+    let txn = events.begin(context()).await.unwrap();
+    let wrong = txn.track_state_transition(active.clone(), campaign::Column::Budget, 5_i64, "no state");
+    assert!(matches!(refusal(&wrong.await.unwrap_err()), Refused::UnknownField { .. }));
+    let live = campaign::Status::Live;
+    let model = txn.track_state_transition(active, campaign::Column::Status, live, "approved").await.unwrap();
+    assert_eq!(model.status, campaign::Status::Live);
+    txn.commit().await.unwrap();
+    let expected = json!({"field": "status", "state": {"old": "draft", "new": "live"}, "reason": "approved"});
+    assert_eq!(db.log().await[1].event_data, expected);
+}
+
+async fn own_hooks_run_in_order(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(context().actor(Actor::new("bot").on_behalf_of("ada"))).await.unwrap();
+    let mut active = <note::ActiveModel as sea_orm::ActiveModelBehavior>::new();
+    active.text = Set("four".to_owned());
+    let model = active.insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log[0].event_data["initial_values"], json!({"text": "four", "length": 4}));
+    assert_eq!(log[0].object_id, Some(model.id.to_string()));
+    assert_eq!(log[0].context["on_behalf_of"], "ada");
+}
+
+async fn composite_key_and_new_format(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let active = price::ActiveModel {
+        item: Set(12),
+        lang: Set("en".to_owned()),
+        r#type: Set("list".to_owned()),
+        cents: Set(999),
+        internal: Set(Some("hidden".to_owned())),
+    };
+    let model = active.create_with_event(&connection).await.unwrap();
+    assert_eq!(model.snapshot().unwrap()["cents_value"], json!(999));
+    let mut active = model.into_active_model();
+    active.cents = Set(1_099);
+    active.update_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log[0].object_id.as_deref(), Some(r#"[12,"en"]"#));
+    assert_eq!(log[0].event_data, json!({"initial_values": {"type": "list", "cents_value": 999}}));
+    assert_eq!(log[1].event_data, json!({"changes": {"cents_value": {"old": 999, "new": 1099}}}));
+}
+
+async fn redacted_values_are_nowhere(db: Arc<TestDb>) {
+    const SECRET: &str = "s3cr3t-in-no-table-of-ours";
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let mut active = new_campaign("a");
+    active.api_key = Set(SECRET.to_owned());
+    let model = active.create_with_event(&connection).await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    let mut double = new_campaign("b");
+    double.api_key = Set(SECRET.to_owned());
+    let error = double.insert(&txn).await.unwrap_err();
+    let mut shown = format!("{error} {error:?} {txn:?}");
+    shown.push_str(&format!("{:?}", txn.commit().await));
+    assert!(!shown.contains(SECRET), "{shown}");
+    assert!(shown.contains("constraint"), "the constraint stays: {shown}");
+    let mut active = model.into_active_model();
+    active.api_key = Set("other".to_owned());
+    let model = active.update_with_event(&connection).await.unwrap();
+    assert!(
+        !format!("{:?}", model.clone().into_active_model().delete_with_event(&connection)).contains("other")
+    );
+    model.into_active_model().delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
+    assert_eq!(log[1].event_data, json!({"changes": {}, "redacted": ["api_key"]}));
+    assert!(!format!("{log:?}").contains(SECRET));
+}

@@ -1,0 +1,136 @@
+//! Whose event it is, and whose row may be touched.
+
+use super::*;
+
+tests::conformance! {
+    other_team_is_refused,
+    team_cannot_be_changed_or_missing,
+    all_teams_takes_the_team_of_the_row,
+    new_team_is_made_by_its_own_insert,
+    single_team_needs_no_context,
+    teams_are_compared_to_the_letter,
+    save_without_context_is_refused,
+}
+
+async fn other_team_is_refused(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = insert(&events, "a").await;
+    let txn = events.begin(Context::team(8)).await.unwrap();
+    let mut active = model.clone().into_active_model();
+    active.budget = Set(0);
+    for error in [
+        active.update(&txn).await.unwrap_err(),
+        model.clone().delete(&txn).await.unwrap_err(),
+        new_campaign("b").insert(&txn).await.unwrap_err(),
+        txn.emit(Event::custom("x").about(&model)).await.unwrap_err(),
+    ] {
+        assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+        assert!(!error.to_string().contains('7'), "the other team is not told: {error}");
+    }
+    let mut own = new_campaign("c");
+    own.team_id = Set(Some(8));
+    own.insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED"]);
+}
+
+async fn team_cannot_be_changed_or_missing(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = insert(&events, "a").await;
+    let txn = events.begin(Context::all_teams("job", "repair")).await.unwrap();
+    let active =
+        campaign::ActiveModel { id: Unchanged(model.id), team_id: Set(Some(8)), ..Default::default() };
+    assert!(matches!(refusal(&active.update(&txn).await.unwrap_err()), Refused::TeamChanged { .. }));
+    assert!(txn.commit().await.is_err());
+    let txn = events.begin(context()).await.unwrap();
+    let mut orphan = new_campaign("b");
+    orphan.team_id = Set(None);
+    assert!(matches!(refusal(&orphan.insert(&txn).await.unwrap_err()), Refused::NullTeam { .. }));
+    txn.commit().await.unwrap();
+    let row = campaign::Entity::find_by_id(model.id).one(&db.db).await.unwrap().unwrap();
+    assert_eq!(row.team_id, Some(TEAM));
+}
+
+async fn all_teams_takes_the_team_of_the_row(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(Context::all_teams("job", "import")).await.unwrap();
+    for team in [1, 2] {
+        let mut active = new_campaign(&team.to_string());
+        active.team_id = Set(Some(team));
+        active.insert(&txn).await.unwrap();
+    }
+    let error = txn.emit(Event::custom("x")).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::UnknownTeam { .. }));
+    txn.emit(Event::custom("x").team(3)).await.unwrap();
+    txn.commit().await.unwrap();
+    let teams: Vec<_> = db.log().await.into_iter().map(|row| row.team_id).collect();
+    assert_eq!(teams, ["1", "2", "3"]);
+}
+
+async fn new_team_is_made_by_its_own_insert(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(Context::new_team().actor("ada")).await.unwrap();
+    assert!(matches!(refusal(&txn.emit(Event::custom("x")).await.unwrap_err()), Refused::UnknownTeam { .. }));
+    let row = tenant::ActiveModel { name: Set("acme".to_owned()), ..Default::default() };
+    let row = row.insert(&txn).await.unwrap();
+    let mut active = new_campaign("a");
+    active.team_id = Set(Some(row.id));
+    active.insert(&txn).await.unwrap();
+    assert!(new_campaign("b").insert(&txn).await.is_err(), "team 7 is another");
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    assert!(log.iter().all(|event| event.team_id == row.id.to_string()));
+    assert_eq!(types(&log), ["CREATED", "CREATED"]);
+}
+
+async fn single_team_needs_no_context(db: Arc<TestDb>) {
+    let plain = set_up(&db).await;
+    assert!(matches!(refusal(&plain.begin(Context::default()).await.unwrap_err()), Refused::NoTeam));
+    let events = Events::builder(db.db.clone()).single_team("main").build().await.unwrap();
+    let txn = events.begin(Context::default()).await.unwrap();
+    txn.emit(Event::custom("started")).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(db.log().await[0].team_id, "main");
+}
+
+async fn teams_are_compared_to_the_letter(db: Arc<TestDb>) {
+    use sea_orm::{ColumnTrait, QueryFilter};
+    let events = set_up(&db).await;
+    let teams = ["a", "A", "a ", "á"];
+    for team in teams {
+        let txn = events.begin(Context::team(team)).await.unwrap();
+        txn.emit(Event::custom("x")).await.unwrap();
+        txn.commit().await.unwrap();
+    }
+    for team in teams {
+        let found = event::Entity::find().filter(event::Column::TeamId.eq(team)).all(&db.db).await.unwrap();
+        assert_eq!(found.len(), 1, "{team:?}");
+        assert_eq!(found[0].team_id, team);
+    }
+    for bad in ["", "a\0b", &"x".repeat(192)] {
+        assert!(matches!(
+            refusal(&events.begin(Context::team(bad)).await.unwrap_err()),
+            Refused::Identifier(_)
+        ));
+    }
+}
+
+async fn save_without_context_is_refused(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let error = new_campaign("a").insert(&db.db).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NoContext { .. }));
+    let connection = events.connection(context());
+    let error = new_campaign("a").insert(&connection).await.unwrap_err();
+    assert!(error.to_string().contains("create_with_event"), "{error}");
+    let spawned = events.scope(context(), async {
+        let pool = db.db.clone();
+        tokio::spawn(async move { new_campaign("a").insert(&pool.begin().await.unwrap()).await })
+            .await
+            .unwrap()
+    });
+    let error = spawned.await.unwrap().unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NoContext { .. }));
+    assert_eq!(campaign::Entity::find().count(&connection).await.unwrap(), 0);
+    new_campaign("a").create_with_event(&connection).await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED"]);
+}
