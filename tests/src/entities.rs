@@ -124,3 +124,59 @@ pub mod note {
         }
     }
 }
+
+/// A parent in the new format, with rows of another tracked entity under it.
+pub mod project {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "projects")]
+    #[tracked(object_type = "project", team = "team_id")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub team_id: i32,
+        #[track]
+        pub name: String,
+        #[sea_orm(has_many)]
+        pub tasks: HasMany<super::task::Entity>,
+    }
+}
+
+/// Its child, in the compact format.
+pub mod task {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::compact_model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "tasks")]
+    #[tracked(object_type = "task", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track]
+        pub project_id: i32,
+        #[track]
+        pub title: String,
+        pub project: BelongsTo<super::project::Entity>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {
+        #[sea_orm(
+            belongs_to = "super::project::Entity",
+            from = "Column::ProjectId",
+            to = "super::project::Column::Id"
+        )]
+        Project,
+    }
+
+    impl Related<super::project::Entity> for Entity {
+        fn to() -> RelationDef {
+            Relation::Project.def()
+        }
+    }
+}

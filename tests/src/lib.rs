@@ -61,6 +61,8 @@ impl TestDb {
             schema.create_table_from_entity(entities::campaign::Entity),
             schema.create_table_from_entity(entities::price::Entity),
             schema.create_table_from_entity(entities::note::Entity),
+            schema.create_table_from_entity(entities::project::Entity),
+            schema.create_table_from_entity(entities::task::Entity),
         ] {
             self.db.execute(&table).await.expect("table");
         }

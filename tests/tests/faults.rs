@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use events_sea_orm::{ActiveModelEvents, CommitError, Events, Outcome, Refused};
 use futures_util::FutureExt;
 use sea_orm::{
-    ActiveModelTrait, DatabaseConnection, EntityTrait, IntoActiveModel, PaginatorTrait, Set,
-    TransactionTrait, Unchanged,
+    ActiveModelTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel,
+    PaginatorTrait, Set, TransactionTrait, Unchanged,
 };
 use tests::{
     TestDb, context,
@@ -21,6 +21,8 @@ tests::on_servers! {
     commit_whose_reply_was_lost_is_unknown_then_committed,
     commit_that_arrives_late_is_waited_for,
     connection_of_a_dropped_save_serves_the_next,
+    deadlock_victim_leaves_nothing,
+    lock_that_is_not_had_leaves_nothing,
 }
 
 mod dropped {
@@ -171,4 +173,68 @@ async fn connection_of_a_dropped_save_serves_the_next(db: Arc<TestDb>) {
     assert_eq!(db.log().await.len(), 6);
     let row = campaign::Entity::find_by_id(model.id).one(&db.db).await.unwrap().unwrap();
     assert_eq!(row.budget, 100);
+}
+
+/// Two units take two rows in opposite order; the database ends one of them, which must not go on.
+async fn deadlock_victim_leaves_nothing(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = events_on(db.db.clone()).await;
+    let connection = events.connection(context());
+    let a = new_campaign("a").create_with_event(&connection).await.unwrap().id;
+    let b = new_campaign("b").create_with_event(&connection).await.unwrap().id;
+    let budget =
+        |id, budget| campaign::ActiveModel { id: Unchanged(id), budget: Set(budget), ..Default::default() };
+    let (one, two) = (events.begin(context()).await.unwrap(), events.begin(context()).await.unwrap());
+    budget(a, 1).update(&one).await.unwrap();
+    budget(b, 2).update(&two).await.unwrap();
+    let (first, second) = tokio::join!(budget(b, 1).update(&one), budget(a, 2).update(&two));
+    assert!(first.is_ok() != second.is_ok(), "one is the victim: {first:?} {second:?}");
+    let (victim, survivor, value) = if first.is_ok() { (two, one, 1) } else { (one, two, 2) };
+    // After a deadlock MariaDB has rolled back: a write now would commit by itself.
+    let late = budget(a, 99).update(&victim).await.unwrap_err();
+    assert!(matches!(tests::refusal(&late), Refused::Poisoned { .. }));
+    assert!(matches!(victim.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+    survivor.commit().await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log.len(), 4);
+    for row in campaign::Entity::find().all(&db.db).await.unwrap() {
+        assert_eq!(row.budget, value);
+    }
+    for row in &log[2..] {
+        assert_eq!(row.event_data["changes"]["budget"], serde_json::json!({"old": 100, "new": value}));
+    }
+}
+
+/// After a lock time-out MariaDB keeps the transaction open, the failed statement undone: no event without its change.
+async fn lock_that_is_not_had_leaves_nothing(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = events_on(db.db.clone()).await;
+    let model = new_campaign("a").create_with_event(&events.connection(context())).await.unwrap();
+    let holder = events.begin(context()).await.unwrap();
+    let active = campaign::ActiveModel { id: Unchanged(model.id), budget: Set(1), ..Default::default() };
+    active.clone().update(&holder).await.unwrap();
+
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let setting = match pool.get_database_backend() {
+        DbBackend::Postgres => "SET lock_timeout = '300ms'",
+        _ => "SET innodb_lock_wait_timeout = 1",
+    };
+    pool.execute_unprepared(setting).await.unwrap();
+    let events = events_on(pool.clone()).await;
+    let txn = events.begin(context()).await.unwrap();
+    new_campaign("b").insert(&txn).await.unwrap();
+    assert!(active.clone().update(&txn).await.is_err());
+    assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+    // In a nested unit it costs that one only.
+    let txn = events.begin(context()).await.unwrap();
+    new_campaign("c").insert(&txn).await.unwrap();
+    let nested = txn.begin().await.unwrap();
+    assert!(active.update(&nested).await.is_err());
+    nested.rollback().await.unwrap();
+    txn.commit().await.unwrap();
+    holder.rollback().await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log.len(), 2);
+    assert_eq!(log[1].event_data["initial_values"]["name"], "c");
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 2);
 }

@@ -79,6 +79,8 @@ async fn table(db: &impl ConnectionTrait) -> Result<String, DbErr> {
         ),
         DbBackend::MySql => {
             let collation = mysql_collation(db).await?;
+            // `longtext`, not `json`: MariaDB takes no JSON deeper than 32 levels, MySQL none deeper than 100, and a
+            // value from the user's own column stands a few levels deeper in an event. Their JSON functions read both.
             format!(
                 "CREATE TABLE IF NOT EXISTS events (
                     seq bigint NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -90,8 +92,8 @@ async fn table(db: &impl ConnectionTrait) -> Result<String, DbErr> {
                     object_id varchar(191),
                     actor_id varchar(191),
                     unit_id binary(16) NOT NULL,
-                    event_data json NOT NULL,
-                    context json NOT NULL,
+                    event_data longtext NOT NULL,
+                    context longtext NOT NULL,
                     occurred_at datetime(6) NOT NULL,
                     recorded_at datetime(6) NOT NULL DEFAULT (utc_timestamp(6)),
                     {CHECKS},

@@ -18,6 +18,7 @@ use tests::{
 };
 
 mod consumers;
+mod generic;
 mod log;
 mod saves;
 mod scope;

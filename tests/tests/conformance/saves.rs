@@ -13,6 +13,8 @@ tests::conformance! {
     own_hooks_run_in_order,
     composite_key_and_new_format,
     redacted_values_are_nowhere,
+    save_decides_by_the_key,
+    large_and_odd_payloads_are_kept,
 }
 
 async fn saves_leave_events(db: Arc<TestDb>) {
@@ -189,4 +191,58 @@ async fn redacted_values_are_nowhere(db: Arc<TestDb>) {
     assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
     assert_eq!(log[1].event_data, json!({"changes": {}, "redacted": ["api_key"]}));
     assert!(!format!("{log:?}").contains(SECRET));
+}
+
+/// `save` inserts where a key column is not set, and updates where all are: SeaORM's rule.
+async fn save_decides_by_the_key(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(context()).await.unwrap();
+    let mut active = new_campaign("a").save(&txn).await.unwrap();
+    active.budget = Set(5);
+    active.save(&txn).await.unwrap();
+    // A key that the client assigned counts as an update; there is no row, and nothing is poisoned.
+    let price = |cents| price::ActiveModel {
+        item: Set(1),
+        lang: Set("en".to_owned()),
+        r#type: Set("list".to_owned()),
+        cents: Set(cents),
+        internal: Set(None),
+    };
+    assert!(matches!(price(1).save(&txn).await, Err(DbErr::RecordNotUpdated)));
+    price(1).insert(&txn).await.unwrap();
+    price(2).save(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "CREATED", "UPDATED"]);
+    assert_eq!(log[3].event_data, json!({"changes": {"cents_value": {"old": 1, "new": 2}}}));
+}
+
+async fn large_and_odd_payloads_are_kept(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let nested = (0..100).fold(json!(1), |inner, _| json!([inner]));
+    let payload = json!({
+        "large": "\u{1F980}x".repeat(200_000), // 1 MB
+        "deep": nested,
+        "numbers": [u64::MAX, i64::MIN, 9_007_199_254_740_993_u64, 1e-300, -0.5],
+        "": {"null": null, "quotes": "\"'`\\", "newline": "\r\n\t"},
+    });
+    for count in [1, 6] {
+        let txn = events.begin(context()).await.unwrap();
+        for _ in 0..count {
+            txn.emit(Event::custom("imported").json(payload.clone())).await.unwrap();
+        }
+        txn.commit().await.unwrap();
+    }
+    let log = db.log().await;
+    assert_eq!(log.len(), 7);
+    assert!(log.iter().all(|row| row.event_data == payload));
+    let txn = events.begin(context()).await.unwrap();
+    let nul = txn.emit(Event::custom("imported").json(json!({"a": ["b\0"]}))).await.unwrap_err();
+    assert!(matches!(refusal(&nul), Refused::Value { .. }), "{nul}");
+    // Long ago, in another zone, finer than is stored.
+    let at = chrono::DateTime::parse_from_rfc3339("1999-12-31T23:59:59.123456789+05:30").unwrap();
+    txn.emit(Event::custom("imported").occurred_at(at.to_utc())).await.unwrap();
+    txn.commit().await.unwrap();
+    let last = db.log().await.pop().unwrap();
+    assert_eq!(last.occurred_at.to_rfc3339(), "1999-12-31T18:29:59.123456+00:00");
 }

@@ -1,5 +1,7 @@
 //! Units of work: rollback, savepoints, poison, outcome.
 
+use futures_util::FutureExt;
+
 use super::*;
 
 tests::conformance! {
@@ -14,6 +16,8 @@ tests::conformance! {
     missing_row_does_not_poison,
     schema_changes_and_own_table_are_refused,
     outcome_is_found_out,
+    dropped_commit_is_all_or_nothing,
+    panic_in_a_consumer_rolls_back,
 }
 
 async fn rollback_and_drop_discard_events(db: Arc<TestDb>) {
@@ -169,4 +173,56 @@ async fn outcome_is_found_out(db: Arc<TestDb>) {
         UnknownCommit { unit_id, event_ids: vec![unit_id], source: DbErr::Custom("cut".to_owned()) };
     assert_eq!(events.outcome(&unknown).await.unwrap(), Outcome::RolledBack);
     assert_eq!(db.log().await.len(), 1, "the question leaves nothing behind");
+}
+
+/// A commit that nobody waits for: rows and events are there together or not at all, and `outcome_of` knows which.
+async fn dropped_commit_is_all_or_nothing(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    for polls in 0..40 {
+        let txn = events.begin(context()).await.unwrap();
+        let unit = txn.unit_id();
+        new_campaign(&polls.to_string()).insert(&txn).await.unwrap();
+        let mut commit = txn.commit().boxed();
+        let mut left = polls;
+        let finished = std::future::poll_fn(|cx| {
+            if left == 0 {
+                return std::task::Poll::Ready(false);
+            }
+            left -= 1;
+            commit.as_mut().poll(cx).map(|result| result.is_ok())
+        })
+        .await;
+        drop(commit);
+        let outcome = events.outcome_of(unit).await.unwrap();
+        let rows = campaign::Entity::find().count(&db.db).await.unwrap();
+        assert_eq!(rows, db.log().await.len() as u64, "after {polls} polls");
+        let found = db.log().await.iter().any(|row| row.id == unit);
+        assert_eq!(found, outcome == Outcome::Committed, "after {polls} polls");
+        if finished {
+            assert!(found);
+            return;
+        }
+    }
+    panic!("the commit never finished");
+}
+
+async fn panic_now(_: &EventTransaction, _: &Event) -> Result<(), ConsumerError> {
+    panic!("a consumer's own mistake")
+}
+
+async fn panic_in_a_consumer_rolls_back(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let events = Events::builder(pool.clone()).consumer(panic_now).build().await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    new_campaign("a").insert(&txn).await.unwrap();
+    let committed = std::panic::AssertUnwindSafe(txn.commit()).catch_unwind().await;
+    assert!(committed.is_err(), "the panic is the caller's to see");
+    // The one connection is free again and clean.
+    let events = Events::builder(pool).build().await.unwrap();
+    insert(&events, "b").await;
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED"]);
+    assert_eq!(log[0].event_data["initial_values"]["name"], "b");
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 1);
 }
