@@ -26,6 +26,11 @@ pub(crate) fn lock(backend: DbBackend, lock: Lock) -> Option<LockType> {
     }
 }
 
+/// Whether an UPDATE can read and lock the old row in the same statement: over a network that saves a round trip.
+pub(crate) fn updates_with_old(backend: DbBackend) -> bool {
+    backend == DbBackend::Postgres
+}
+
 /// How a unit of work begins, where the caller did not say.
 pub(crate) fn begin_options(backend: DbBackend, mut options: TransactionOptions) -> TransactionOptions {
     match backend {

@@ -161,7 +161,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
         if let Some(lock) = backend::lock(db.get_database_backend(), lock) {
             select.lock(lock);
         }
-        old = db.query_one(&select).await?.map(|row| rows.image(&row)).transpose()?;
+        old = db.query_one(&select).await?.map(|row| rows.image(&row, "")).transpose()?;
     }
     if let Some(old) = &old {
         record::team_of(definition, old, &team)?;

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, marker::PhantomData};
 
 use events_core::{ObjectRef, Subject};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable, ModelTrait,
-    PrimaryKeyToColumn, QueryFilter, QueryResult, QueryTrait, Value, sea_query::SelectStatement,
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, IdenStatic, Iterable,
+    ModelTrait, PrimaryKeyToColumn, QueryFilter, QueryResult, QueryTrait, Value,
+    sea_query::{Expr, LockType, Query, SelectStatement, TableRef, UpdateStatement},
 };
 use serde_json::Value as Json;
 
@@ -230,8 +231,22 @@ impl RowImage {
 pub(crate) trait Rows: Send + Sync {
     fn definition(&self) -> &'static Definition;
     fn select(&self, key: &[Value]) -> SelectStatement;
-    fn image(&self, row: &QueryResult) -> Result<RowImage, DbErr>;
+    /// The update of this row, extended so that it brings back the old row, locked, beside the new one, if the old
+    /// one is of this team. None where an old column could not be told from the others.
+    fn update_with_old(
+        &self,
+        update: &UpdateStatement,
+        key: &[Value],
+        team: Option<&str>,
+    ) -> Option<UpdateStatement>;
+    fn image(&self, row: &QueryResult, prefix: &str) -> Result<RowImage, DbErr>;
 }
+
+/// What the names of old columns begin with.
+pub(crate) const OLD: &str = "__old_";
+
+/// PostgreSQL cuts names to 63 bytes.
+const MAX_COLUMN: usize = 63 - OLD.len();
 
 struct RowsOf<E>(PhantomData<fn() -> E>);
 
@@ -251,8 +266,38 @@ where
         select.into_query()
     }
 
-    fn image(&self, row: &QueryResult) -> Result<RowImage, DbErr> {
-        E::Model::from_query_result(row, "").map(|model| RowImage::of(&model))
+    fn update_with_old(
+        &self,
+        update: &UpdateStatement,
+        key: &[Value],
+        team: Option<&str>,
+    ) -> Option<UpdateStatement> {
+        let old_name = |column: &E::Column| format!("{OLD}{}", column.as_str());
+        if E::Column::iter().any(|column| column.as_str().len() > MAX_COLUMN) {
+            return None;
+        }
+        let mut old = Query::select();
+        old.from(E::default().table_ref()).lock(LockType::NoKeyUpdate);
+        for column in E::Column::iter() {
+            old.expr_as(column.select_as(Expr::col(column.as_column_ref())), old_name(&column));
+        }
+        for (column, value) in E::PrimaryKey::iter().zip(key) {
+            old.and_where(column.into_column().eq(value.clone()));
+        }
+        if let (TeamSource::Column(name), Some(team)) = (E::Model::definition().team(), team) {
+            let column = E::Column::iter().find(|column| column.as_str() == name)?;
+            old.and_where(Expr::col(column.as_column_ref()).cast_as("text").eq(team));
+        }
+        let new = E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
+        let olds = E::Column::iter().map(|column| Expr::col(old_name(&column)));
+        let mut update = update.clone();
+        update.from(TableRef::SubQuery(old.into(), "__old".into()));
+        update.returning(Query::returning().exprs(new.chain(olds)));
+        Some(update)
+    }
+
+    fn image(&self, row: &QueryResult, prefix: &str) -> Result<RowImage, DbErr> {
+        E::Model::from_query_result(row, prefix).map(|model| RowImage::of(&model))
     }
 }
 

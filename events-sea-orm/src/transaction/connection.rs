@@ -2,10 +2,11 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use events_core::TeamScope;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
     QueryResult, Statement, StatementBuilder, TransactionError, TransactionOptions, TransactionSession,
-    TransactionTrait, Value,
+    TransactionTrait, Value, sea_query::UpdateStatement,
 };
 
 use super::{
@@ -19,7 +20,8 @@ use crate::{
     error::Refused,
     record::{self, Change},
     store,
-    tracked::RowImage,
+    tracked::{OLD, RowImage},
+    typed::downcast_ref,
     withhold::withhold,
 };
 
@@ -75,7 +77,13 @@ impl EventTransaction {
     ///
     /// Announcements are taken before the first await: SeaORM sends a statement in the very poll in which its hook
     /// returned, so what is announced then belongs to it, and what it does not use is stale.
-    async fn dispatch(&self, verb: Verb, inspected: Inspected, statement: Statement) -> Result<Reply, DbErr> {
+    async fn dispatch(
+        &self,
+        verb: Verb,
+        inspected: Inspected,
+        statement: Statement,
+        update: Option<&UpdateStatement>,
+    ) -> Result<Reply, DbErr> {
         if inspected.kind == Kind::Read {
             self.level.check_healthy()?;
             let busy = self.unit.busy().await;
@@ -94,7 +102,10 @@ impl EventTransaction {
             return reply;
         }
         let redacts = announced.iter().any(|announcement| announcement.definition().redacts());
-        let reply = self.tracked_write(&busy, &announced, verb, statement, doubt).await;
+        let reply = match update.and_then(|update| self.with_old(update, &announced)) {
+            Some(both) => self.tracked_update(&busy, &announced, both, verb, statement, doubt).await,
+            None => self.tracked_write(&busy, &announced, verb, statement, doubt).await,
+        };
         if redacts { reply.map_err(withhold) } else { reply }
     }
 
@@ -107,6 +118,51 @@ impl EventTransaction {
             Some(table) => Err(Refused::OwnTable { table: table.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// The update in a form that brings back the old row too, where the database has one.
+    fn with_old(&self, update: &UpdateStatement, announced: &[Announcement]) -> Option<Statement> {
+        let ([announcement], true) = (announced, backend::updates_with_old(self.unit.backend)) else {
+            return None;
+        };
+        let state = self.level.state();
+        let team = match &state.team {
+            TeamScope::Team(team) => Some(team.as_str()),
+            _ => None,
+        };
+        let update = announcement.rows.update_with_old(update, announcement.key.as_ref()?, team)?;
+        Some(StatementBuilder::build(&update, &self.unit.backend))
+    }
+
+    /// Old row, lock and update in one statement. If it finds no row, the long way tells why.
+    async fn tracked_update(
+        &self,
+        busy: &Busy,
+        announced: &[Announcement],
+        both: Statement,
+        verb: Verb,
+        statement: Statement,
+        doubt: Doubt,
+    ) -> Result<Reply, DbErr> {
+        let reply = self.send(busy, Verb::QueryOne, both).await?;
+        let Reply::One(Some(row)) = &reply else {
+            return self.tracked_write(busy, announced, verb, statement, doubt).await;
+        };
+        let old = announced[0].rows.image(row, OLD);
+        let recorded = match old {
+            Ok(old) => self.record_write(busy, announced, &[Some(old)], &reply).await,
+            Err(error) => Err(error),
+        };
+        self.settle(recorded, doubt).map(|()| reply)
+    }
+
+    /// Ends a write: its events are in the buffer, or nothing may be committed any more.
+    fn settle(&self, recorded: Result<(), DbErr>, doubt: Doubt) -> Result<(), DbErr> {
+        if recorded.is_err() {
+            self.level.poison("a row was written and its event could not be recorded");
+        }
+        doubt.settle();
+        recorded
     }
 
     /// Reads the old rows under lock, sends the statement, and records what changed: one step under the gate.
@@ -130,16 +186,8 @@ impl EventTransaction {
             old_rows.push(old);
         }
         let reply = self.send(busy, verb, statement).await?;
-        match self.record_write(busy, announced, &old_rows, &reply).await {
-            Ok(()) => {
-                doubt.settle();
-                Ok(reply)
-            }
-            Err(error) => {
-                self.level.poison("a row was written and its event could not be recorded");
-                Err(error)
-            }
-        }
+        let recorded = self.record_write(busy, announced, &old_rows, &reply).await;
+        self.settle(recorded, doubt).map(|()| reply)
     }
 
     /// The row as the database holds it, locked, and of a team that this context may touch.
@@ -175,7 +223,7 @@ impl EventTransaction {
         }
         let statement = StatementBuilder::build(&select, &self.unit.backend);
         match self.send(busy, Verb::QueryOne, statement).await? {
-            Reply::One(Some(row)) => announcement.rows.image(&row).map(Some),
+            Reply::One(Some(row)) => announcement.rows.image(&row, "").map(Some),
             _ => Ok(None),
         }
     }
@@ -231,8 +279,8 @@ impl EventTransaction {
     ) -> Result<Vec<RowImage>, DbErr> {
         let first = &announced[0];
         match reply {
-            Reply::One(row) => row.iter().map(|row| first.rows.image(row)).collect(),
-            Reply::All(rows) => rows.iter().map(|row| first.rows.image(row)).collect(),
+            Reply::One(row) => row.iter().map(|row| first.rows.image(row, "")).collect(),
+            Reply::All(rows) => rows.iter().map(|row| first.rows.image(row, "")).collect(),
             Reply::Executed(result) if result.rows_affected() == 0 => Ok(Vec::new()),
             // Without RETURNING: the row is read by its key, which the caller gave or the database counted up.
             Reply::Executed(result) => {
@@ -255,8 +303,8 @@ impl EventTransaction {
         reply: &Reply,
     ) -> Result<Option<RowImage>, DbErr> {
         match reply {
-            Reply::One(row) => row.as_ref().map(|row| announcement.rows.image(row)).transpose(),
-            Reply::All(rows) => rows.first().map(|row| announcement.rows.image(row)).transpose(),
+            Reply::One(row) => row.as_ref().map(|row| announcement.rows.image(row, "")).transpose(),
+            Reply::All(rows) => rows.first().map(|row| announcement.rows.image(row, "")).transpose(),
             Reply::Executed(result) if result.rows_affected() == 0 => Ok(None),
             Reply::Executed(_) => self.read_row(busy, announcement, key, None).await,
         }
@@ -326,35 +374,35 @@ impl ConnectionTrait for EventTransaction {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
-        executed(self.dispatch(Verb::Execute, inspect_raw(&stmt.sql), stmt).await?)
+        executed(self.dispatch(Verb::Execute, inspect_raw(&stmt.sql), stmt, None).await?)
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
         let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
-        executed(self.dispatch(Verb::Execute, inspected, statement).await?)
+        executed(self.dispatch(Verb::Execute, inspected, statement, None).await?)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let statement = Statement::from_string(self.unit.backend, sql);
-        executed(self.dispatch(Verb::ExecuteUnprepared, inspect_raw(sql), statement).await?)
+        executed(self.dispatch(Verb::ExecuteUnprepared, inspect_raw(sql), statement, None).await?)
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        one(self.dispatch(Verb::QueryOne, inspect_raw(&stmt.sql), stmt).await?)
+        one(self.dispatch(Verb::QueryOne, inspect_raw(&stmt.sql), stmt, None).await?)
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
         let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
-        one(self.dispatch(Verb::QueryOne, inspected, statement).await?)
+        one(self.dispatch(Verb::QueryOne, inspected, statement, downcast_ref(stmt)).await?)
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        all(self.dispatch(Verb::QueryAll, inspect_raw(&stmt.sql), stmt).await?)
+        all(self.dispatch(Verb::QueryAll, inspect_raw(&stmt.sql), stmt, None).await?)
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
         let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
-        all(self.dispatch(Verb::QueryAll, inspected, statement).await?)
+        all(self.dispatch(Verb::QueryAll, inspected, statement, None).await?)
     }
 }
 
