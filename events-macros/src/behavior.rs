@@ -1,17 +1,37 @@
 //! `ActiveModelBehavior`: the generated one, and `#[tracked_behavior]`, which keeps the user's own hooks.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
-use syn::{ImplItem, ItemImpl, Path};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Attribute, Ident, ImplItem, ImplItemFn, Item, ItemImpl, Path, Type, spanned::Spanned};
 
-use crate::errors::Errors;
+use crate::{
+    errors::Errors,
+    keys::Keys,
+    spans::{at, located_at},
+};
 
-const HOOKS: [&str; 5] = ["new", "before_save", "after_save", "before_delete", "after_delete"];
+/// The hooks and what they take.
+const HOOKS: [(&str, &[&str]); 5] = [
+    ("new", &[]),
+    ("before_save", &["self", "db: &C", "insert: bool"]),
+    ("after_save", &["model: Model", "db: &C", "insert: bool"]),
+    ("before_delete", &["self", "db: &C"]),
+    ("after_delete", &["self", "db: &C"]),
+];
+
+const MISPLACED: &str = "`#[tracked_behavior]` goes on `impl ActiveModelBehavior for ActiveModel`";
 
 /// The impl of a model without hooks of its own.
 pub(crate) fn generated(krate: &Path) -> TokenStream {
-    let ours = |hook: &str| own_call(krate, hook);
-    implementation(krate, None, ours)
+    implementation(krate, &syn::parse_quote!(ActiveModel), None, |hook| own_call(krate, hook))
+}
+
+/// An impl that does nothing, after an error: its absence would be another.
+pub(crate) fn inert(krate: &Path, this: &Type) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #krate::sea_orm::ActiveModelBehavior for #this {}
+    }
 }
 
 fn own_call(krate: &Path, hook: &str) -> TokenStream {
@@ -24,7 +44,12 @@ fn own_call(krate: &Path, hook: &str) -> TokenStream {
 }
 
 /// All four hooks as `async_trait` would write them, so that users need not depend on it.
-fn implementation(krate: &Path, new: Option<TokenStream>, body: impl Fn(&str) -> TokenStream) -> TokenStream {
+fn implementation(
+    krate: &Path,
+    this: &Type,
+    new: Option<TokenStream>,
+    body: impl Fn(&str) -> TokenStream,
+) -> TokenStream {
     let sea_orm = quote!(#krate::sea_orm);
     let future = |output: TokenStream| {
         quote!(::core::pin::Pin<::std::boxed::Box<dyn ::core::future::Future<
@@ -32,123 +57,204 @@ fn implementation(krate: &Path, new: Option<TokenStream>, body: impl Fn(&str) ->
     };
     let bounds =
         quote!(C: #sea_orm::ConnectionTrait + 'async_trait, 'life0: 'async_trait, Self: 'async_trait);
-    let model = quote!(<<Self as #sea_orm::ActiveModelTrait>::Entity as #sea_orm::EntityTrait>::Model);
-    let (this, that) = (future(quote!(Self)), future(model.clone()));
+    let model = model_of_self(&sea_orm);
+    let (itself, that) = (future(quote!(Self)), future(model.clone()));
     let (before_save, after_save) = (body("before_save"), body("after_save"));
     let (before_delete, after_delete) = (body("before_delete"), body("after_delete"));
     quote! {
         #[automatically_derived]
-        impl #sea_orm::ActiveModelBehavior for ActiveModel {
+        impl #sea_orm::ActiveModelBehavior for #this {
             #new
 
-            fn before_save<'life0, 'async_trait, C>(self, db: &'life0 C, insert: bool) -> #this
+            fn before_save<'life0, 'async_trait, C>(self, db: &'life0 C, insert: bool) -> #itself
             where #bounds { #before_save }
 
             fn after_save<'life0, 'async_trait, C>(model: #model, db: &'life0 C, insert: bool) -> #that
             where #bounds { #after_save }
 
-            fn before_delete<'life0, 'async_trait, C>(self, db: &'life0 C) -> #this
+            fn before_delete<'life0, 'async_trait, C>(self, db: &'life0 C) -> #itself
             where #bounds { #before_delete }
 
-            fn after_delete<'life0, 'async_trait, C>(self, db: &'life0 C) -> #this
+            fn after_delete<'life0, 'async_trait, C>(self, db: &'life0 C) -> #itself
             where #bounds { #after_delete }
         }
     }
 }
 
+fn model_of_self(sea_orm: &TokenStream) -> TokenStream {
+    quote!(<<Self as #sea_orm::ActiveModelTrait>::Entity as #sea_orm::EntityTrait>::Model)
+}
+
 /// Moves the user's hooks aside and emits all four: theirs first before a save, ours first after it.
 pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let mut krate: Path = syn::parse_quote!(::events_sea_orm);
-    if !arguments.is_empty() {
-        match syn::parse2::<CratePath>(arguments) {
-            Ok(path) => krate = path.0,
-            Err(error) => errors.push(error),
+    let krate = krate(arguments, &mut errors);
+    // A wrong item stays as it is: others may use it.
+    let mut item = match syn::parse2(item.clone()) {
+        Ok(Item::Impl(item)) => item,
+        Ok(other) => {
+            errors.at(other, MISPLACED);
+            let errors = errors.into_tokens();
+            return quote!(#errors #item);
         }
-    }
-    let mut item: ItemImpl = match syn::parse2(item) {
-        Ok(item) => item,
         Err(error) => {
-            let message = "`#[tracked_behavior]` goes on `impl ActiveModelBehavior for ActiveModel`";
-            return syn::Error::new(error.span(), message).into_compile_error();
+            errors.push(error);
+            let errors = errors.into_tokens();
+            return quote!(#errors #item);
         }
     };
-    let is_behavior = item.trait_.as_ref().is_some_and(|(path, _)| {
-        path.segments.last().is_some_and(|last| last.ident == "ActiveModelBehavior")
-    });
-    if !is_behavior {
-        let message = "`#[tracked_behavior]` goes on `impl ActiveModelBehavior for ActiveModel`";
-        return syn::Error::new_spanned(&item.self_ty, message).into_compile_error();
+    let this = item.self_ty.clone();
+    let promises = promises(&krate, &this);
+    if !is_behavior(&item) {
+        // In no trait at all they are hooks whose trait was forgotten.
+        let (at, hooks) = match &item.trait_ {
+            Some((path, _)) => (path.to_token_stream(), None),
+            None => (this.to_token_stream(), Some([inert(&krate, &this), promises])),
+        };
+        errors.at(at, MISPLACED);
+        let (errors, hooks) = (errors.into_tokens(), hooks.into_iter().flatten());
+        return quote!(#errors #item #(#hooks)*);
     }
-    let mut written = Vec::new();
-    for member in &mut item.items {
-        match member {
-            ImplItem::Fn(function) if HOOKS.iter().any(|hook| function.sig.ident == hook) => {
-                let hook = function.sig.ident.to_string();
-                function.sig.ident = format_ident!("__tracked_{hook}", span = function.sig.ident.span());
-                written.push(hook);
-            }
-            ImplItem::Fn(function) => errors.at(
-                &function.sig.ident,
-                "no hook of `ActiveModelBehavior`: expected `new`, `before_save`, `after_save`, `before_delete` or `after_delete`",
-            ),
-            other => errors.at(other, "only hooks are expected here"),
-        }
-    }
+    check(&item, &mut errors);
     if !errors.is_empty() {
-        let errors = errors.into_tokens();
-        return quote!(#errors #[automatically_derived] impl #krate::sea_orm::ActiveModelBehavior for ActiveModel {});
+        let (errors, inert) = (errors.into_tokens(), inert(&krate, &this));
+        return quote!(#errors #inert #promises);
     }
-    item.trait_ = None;
-    item.attrs
-        .retain(|attribute| attribute.path().segments.last().is_none_or(|last| last.ident != "async_trait"));
-    let has = |hook: &str| written.iter().any(|name| name == hook);
-    let new = has("new").then(|| {
-        quote!(
-            fn new() -> Self {
-                Self::__tracked_new()
-            }
-        )
-    });
-    let body = |hook: &str| {
-        let ours = own_call(&krate, hook);
-        let theirs = format_ident!("__tracked_{hook}");
-        match (hook, has(hook)) {
-            (_, false) => ours,
-            ("before_save", true) => quote!(::std::boxed::Box::pin(async move {
-                let active = Self::#theirs(self, db, insert).await?;
-                #krate::__private::before_save(active, db, insert).await
-            })),
-            ("before_delete", true) => quote!(::std::boxed::Box::pin(async move {
-                let active = Self::#theirs(self, db).await?;
-                #krate::__private::before_delete(active, db).await
-            })),
-            ("after_save", true) => quote!(::std::boxed::Box::pin(async move {
-                let model = #ours.await?;
-                #krate::__private::after_hook(db, Self::#theirs(model, db, insert).await)
-            })),
-            (_, true) => quote!(::std::boxed::Box::pin(async move {
-                let active = #ours.await?;
-                #krate::__private::after_hook(db, Self::#theirs(active, db).await)
-            })),
-        }
-    };
-    let implementation = implementation(&krate, new, body);
+    let hooks = Hooks::move_aside(&mut item);
+    let implementation = implementation(&krate, &this, hooks.new_body(), |hook| hooks.body(&krate, hook));
+    // A hook is async whether it awaits or not; in the user's trait impl the lint knows.
     quote! {
-        #[doc(hidden)]
-        #[allow(missing_docs, unused_variables, clippy::used_underscore_items, clippy::pedantic)]
+        #[allow(clippy::unused_async)]
         #item
         #implementation
+        #promises
     }
 }
 
-/// `crate = path`.
-struct CratePath(Path);
+/// Says that the hooks record, and asks that the model says that it has hooks.
+fn promises(krate: &Path, this: &Type) -> TokenStream {
+    let (at_type, krate_at_type) = (at(this.span()), located_at(krate, this.span()));
+    let asked = quote_spanned! {at_type=>
+        const _: () = <#this as #krate_at_type::__private::CustomBehavior>::SAID;
+    };
+    quote! {
+        #[automatically_derived]
+        impl #krate::__private::TrackedBehavior for #this {}
+        #asked
+    }
+}
 
-impl syn::parse::Parse for CratePath {
-    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
-        input.parse::<syn::Token![crate]>()?;
-        input.parse::<syn::Token![=]>()?;
-        Path::parse_mod_style(input).map(Self)
+fn krate(arguments: TokenStream, errors: &mut Errors) -> Path {
+    let mut krate: Path = syn::parse_quote!(::events_sea_orm);
+    let mut keys = Keys::default();
+    keys.read_arguments(arguments, errors);
+    for key in keys {
+        if !key.is("crate") {
+            errors.push(key.unknown("`crate`, or nothing"));
+        } else if let Some(path) = errors.keep(key.path("`events_sea_orm`")) {
+            krate = path.path;
+        }
+    }
+    krate
+}
+
+fn is_behavior(item: &ItemImpl) -> bool {
+    let name = item.trait_.as_ref().and_then(|(path, _)| path.segments.last());
+    name.is_some_and(|last| last.ident == "ActiveModelBehavior")
+}
+
+fn check(item: &ItemImpl, errors: &mut Errors) {
+    for member in &item.items {
+        let ImplItem::Fn(function) = member else {
+            errors.at(member, "only hooks are expected here: move this out");
+            continue;
+        };
+        match HOOKS.iter().find(|(hook, _)| function.sig.ident == hook) {
+            Some((hook, parameters)) => {
+                takes_what_a_hook_takes(function, hook, parameters, errors);
+                is_always_there(function, errors);
+            }
+            None => errors.at(
+                &function.sig.ident,
+                "no hook of `ActiveModelBehavior`: expected `new`, `before_save`, `after_save`, `before_delete` or `after_delete`",
+            ),
+        }
+    }
+}
+
+fn takes_what_a_hook_takes(function: &ImplItemFn, hook: &str, parameters: &[&str], errors: &mut Errors) {
+    if function.sig.inputs.len() != parameters.len() {
+        errors.at(&function.sig.ident, format!("expected `{hook}({})`", parameters.join(", ")));
+    }
+}
+
+/// A hook that `cfg` removes would be called all the same.
+fn is_always_there(function: &ImplItemFn, errors: &mut Errors) {
+    let is_cfg = |attribute: &&Attribute| attribute.path().is_ident("cfg");
+    if let Some(cfg) = function.attrs.iter().find(is_cfg) {
+        errors.at(cfg, "a hook is always there: put the condition into its body, `if cfg!(..)`");
+    }
+}
+
+/// The user's hooks, under the names that they were given.
+struct Hooks(Vec<(String, Ident)>);
+
+impl Hooks {
+    fn move_aside(item: &mut ItemImpl) -> Self {
+        let mut hooks = Vec::new();
+        for member in &mut item.items {
+            let ImplItem::Fn(function) = member else { continue };
+            let name = function.sig.ident.to_string();
+            function.sig.ident = format_ident!("__tracked_{name}", span = function.sig.ident.span());
+            hooks.push((name, function.sig.ident.clone()));
+        }
+        item.trait_ = None;
+        item.attrs.retain(|attribute| {
+            attribute.path().segments.last().is_none_or(|last| last.ident != "async_trait")
+        });
+        Self(hooks)
+    }
+
+    fn get(&self, hook: &str) -> Option<&Ident> {
+        self.0.iter().find(|(name, _)| name == hook).map(|(_, ident)| ident)
+    }
+
+    fn new_body(&self) -> Option<TokenStream> {
+        let new = self.get("new")?;
+        Some(quote_spanned! {at(new.span())=>
+            fn new() -> Self {
+                Self::#new()
+            }
+        })
+    }
+
+    fn body(&self, krate: &Path, hook: &str) -> TokenStream {
+        let Some(theirs) = self.get(hook) else { return own_call(krate, hook) };
+        // All of it at the user's hook, and each type said: a hook of another type is one error there.
+        let (at, krate) = (at(theirs.span()), located_at(krate, theirs.span()));
+        let model = located_at(&model_of_self(&quote!(#krate::sea_orm)), theirs.span());
+        let result =
+            |ok: TokenStream| quote_spanned!(at=> ::core::result::Result<#ok, #krate::sea_orm::DbErr>);
+        let (itself, that) = (result(quote!(Self)), result(model));
+        match hook {
+            "before_save" => quote_spanned!(at=> ::std::boxed::Box::pin(async move {
+                let result: #itself = Self::#theirs(self, db, insert).await;
+                #krate::__private::before_save(result?, db, insert).await
+            })),
+            "before_delete" => quote_spanned!(at=> ::std::boxed::Box::pin(async move {
+                let result: #itself = Self::#theirs(self, db).await;
+                #krate::__private::before_delete(result?, db).await
+            })),
+            "after_save" => quote_spanned!(at=> ::std::boxed::Box::pin(async move {
+                let model = #krate::__private::after_save(model, db, insert).await?;
+                let result: #that = Self::#theirs(model, db, insert).await;
+                #krate::__private::after_hook(db, result)
+            })),
+            _ => quote_spanned!(at=> ::std::boxed::Box::pin(async move {
+                let active = #krate::__private::after_delete(self, db).await?;
+                let result: #itself = Self::#theirs(active, db).await;
+                #krate::__private::after_hook(db, result)
+            })),
+        }
     }
 }

@@ -19,6 +19,11 @@ impl Errors {
         self.push(syn::Error::new_spanned(tokens, message));
     }
 
+    /// What was parsed, its mistake noted if it was not.
+    pub(crate) fn keep<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+        result.map_err(|error| self.push(error)).ok()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -1,7 +1,12 @@
-//! The macros of `events-sea-orm`, which re-exports them. Their output names that crate only.
+//! The macros of `events-sea-orm`, which re-exports them. Their output names that crate only, by absolute paths: nothing
+//! that stands beside the model can be mistaken for what the output means.
 
 mod behavior;
 mod errors;
+mod keys;
+#[cfg(test)]
+mod snapshots;
+mod spans;
 mod tracked;
 
 use proc_macro::TokenStream;

@@ -1,6 +1,7 @@
 //! `#[derive(Tracked)]`: the whole story.
 
 mod check;
+mod column;
 mod expand;
 mod model;
 
@@ -26,7 +27,7 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
     }
     match model {
         Some(model) if errors.is_empty() => expand::model(&model),
-        _ => expand::fallback(&input, errors),
+        model => expand::fallback(model.as_ref(), errors),
     }
 }
 
@@ -84,7 +85,7 @@ mod tests {
     fn each_mistake_is_named_with_its_mend() {
         let field = "#[track] pub name: String";
         check("", field, "say whose rows these are: `#[tracked(team = \"team_id\")]`");
-        check("#[tracked]", field, "expected attribute arguments in parentheses");
+        check("#[tracked]", field, "say whose rows these are");
         check("#[tracked(all)]", field, "say whose rows these are");
         check(
             "#[tracked(team = \"tema_id\")]",
@@ -112,14 +113,14 @@ mod tests {
             "expected `behavior = \"custom\"`",
         );
         check("#[tracked(team = \"team_id\", all = true)]", field, "`all` stands alone");
-        check("#[tracked = \"team_id\"]", field, "write `#[tracked(..)]`");
+        check("#[tracked = \"team_id\"]", field, "keys stand in parentheses: `#[tracked(..)]`");
         check(TRACKED, "pub name: String", "nothing is tracked");
         check(
             TRACKED,
             "#[track(redacted)] pub name: String",
             "expected `rename`, `skip`, `state`, `redact` or `with`",
         );
-        check(TRACKED, "#[track = \"x\"] pub name: String", "write `#[track(..)]`");
+        check(TRACKED, "#[track = \"x\"] pub name: String", "keys stand in parentheses: `#[track(..)]`");
         check(TRACKED, "#[track(state = 1)] pub name: String", "`state` stands alone");
         check(
             TRACKED,
@@ -157,10 +158,42 @@ mod tests {
     fn what_is_no_model_is_refused() {
         for (input, expected) in [
             ("#[tracked(team = context)] enum Model { A }", "goes on the `Model` struct"),
+            ("#[tracked(team = context)] union Model { a: i32 }", "goes on the `Model` struct"),
             ("#[tracked(team = context)] struct Model(i32);", "named fields"),
+            ("#[tracked(team = context)] struct Model;", "named fields"),
+            ("#[tracked(team = context)] struct Model<T> { #[track] a: T }", "no generic parameters"),
         ] {
             let found = messages(derive(input.parse().unwrap()));
             assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_causes_no_other() {
+        for (attribute, fields, expected) in [
+            ("#[tracked(tem = \"team_id\")]", "#[track] pub a: i32", "no such key"),
+            ("#[tracked(team = \"team_id\", al)]", "pub a: i32", "no such key"),
+            ("#[tracked(team = )]", "pub a: i32", "a value is missing"),
+            ("#[tracked(team = \"team_id\", all(a))]", "#[track(skip)] pub a: i32", "`all` stands alone"),
+            ("#[tracked(object_type = \"x\" team = \"team_id\")]", "#[track] pub a: i32", "expected `,`"),
+        ] {
+            check(attribute, fields, expected);
+        }
+    }
+
+    /// SeaORM's own derive says what is wrong with them; ours must not stop the compiler from getting there.
+    #[test]
+    fn what_sea_orm_refuses_is_left_to_it() {
+        for fields in ["#[track] pub _1: i32", "#[track] #[sea_orm(enum_name = \"two words\")] pub a: i32"] {
+            assert_eq!(errors(TRACKED, fields), [] as [&str; 0]);
+        }
+    }
+
+    #[test]
+    fn a_team_may_be_written_as_the_field_is() {
+        for name in ["r#abstract", "abstract"] {
+            let attribute = format!("#[tracked(team = \"{name}\", all)]");
+            assert_eq!(errors(&attribute, "pub r#abstract: i32, pub a: i32"), [] as [&str; 0]);
         }
     }
 

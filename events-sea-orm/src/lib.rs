@@ -52,6 +52,8 @@ mod tracked;
 mod transaction;
 mod typed;
 pub mod value;
+#[cfg(any(feature = "axum", feature = "tower"))]
+mod web;
 mod withhold;
 
 pub use adoption::{adopt, unrecorded_saves};
@@ -73,6 +75,10 @@ pub use tracked::{Definition, Field, TeamSource, Tracked, registered};
 #[cfg(feature = "stream")]
 pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};
+#[cfg(any(feature = "axum", feature = "tower"))]
+pub use web::status_of;
+#[cfg(feature = "tower")]
+pub use web::{EventsLayer, EventsService};
 
 /// What the macros' output calls. Not for users: it changes without notice.
 #[doc(hidden)]
@@ -90,8 +96,55 @@ pub mod __private {
     }
 
     /// A value that the user's own function made.
-    pub fn custom_value(value: impl Into<serde_json::Value>) -> sea_orm::Value {
-        sea_orm::Value::Json(Some(Box::new(value.into())))
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot be recorded",
+        label = "gives no JSON",
+        note = "`with` names a function from a reference to the field to something that is `Into<serde_json::Value>`"
+    )]
+    pub trait CustomValue {
+        /// As it is compared and recorded.
+        fn custom_value(self) -> sea_orm::Value;
+    }
+
+    // Else the message would be about `From<..> for serde_json::Value`.
+    #[diagnostic::do_not_recommend]
+    impl<T: Into<serde_json::Value>> CustomValue for T {
+        fn custom_value(self) -> sea_orm::Value {
+            sea_orm::Value::Json(Some(Box::new(self.into())))
+        }
+    }
+
+    /// An active model whose hooks record. Implemented by `#[tracked_behavior]`.
+    #[diagnostic::on_unimplemented(
+        message = "the hooks of `{Self}` would record nothing",
+        label = "says that the model has hooks of its own",
+        note = "write `#[tracked_behavior]` above `impl ActiveModelBehavior for ActiveModel`, or drop `behavior`"
+    )]
+    pub trait TrackedBehavior {
+        /// Asked for where the model says that it has hooks of its own.
+        const RECORDS: () = ();
+    }
+
+    /// An active model whose model says that its hooks are its own. Implemented by the derive.
+    #[diagnostic::on_unimplemented(
+        message = "the derive writes the hooks of `{Self}` too",
+        label = "has hooks of its own here",
+        note = "say so on the model: `#[tracked(behavior = \"custom\")]`"
+    )]
+    pub trait CustomBehavior {
+        /// Asked for where the hooks are.
+        const SAID: () = ();
+    }
+
+    /// How many events the difference of two rows makes: for measurements.
+    ///
+    /// # Errors
+    /// As a save whose values cannot be recorded.
+    pub fn diff<M: crate::Tracked>(old: &M, new: &M) -> Result<usize, crate::Refused> {
+        use crate::{record, tracked::RowImage};
+        let (old, new) = (RowImage::of(old), RowImage::of(new));
+        let change = record::Change::Updated(&old, &new);
+        record::payloads(M::definition(), change, &record::SaveOptions::default()).map(|events| events.len())
     }
 
     /// A model as the subject of an event.

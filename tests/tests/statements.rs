@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use events_sea_orm::{ActiveModelEvents, Event, Events};
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Set,
-    TransactionTrait,
+    ActiveModelTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Set, TransactionTrait,
 };
 use tests::{TestDb, context, entities::campaign, new_campaign, proxy::Proxy};
 

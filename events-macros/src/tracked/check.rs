@@ -8,8 +8,10 @@ use super::model::{Field, Model, Team};
 use crate::errors::Errors;
 
 pub(crate) fn model(model: &Model, errors: &mut Errors) {
-    object_type_can_be_stored(model, errors);
+    team_is_said(model, errors);
     team_is_a_field(model, errors);
+    objects_have_a_name(model, errors);
+    object_type_can_be_stored(model, errors);
     something_is_tracked(model, errors);
     names_are_unique(model, errors);
     for field in &model.fields {
@@ -19,26 +21,52 @@ pub(crate) fn model(model: &Model, errors: &mut Errors) {
     }
 }
 
-/// The database holds 191 characters of it.
-fn object_type_can_be_stored(model: &Model, errors: &mut Errors) {
-    let length = model.object_type.value().chars().count();
-    if length == 0 {
-        errors.at(&model.object_type, "an object type has at least one character");
-    } else if length > 191 {
-        errors.at(&model.object_type, "an object type has at most 191 characters");
+fn team_is_said(model: &Model, errors: &mut Errors) {
+    if model.said.team || model.said.something_else {
+        return;
+    }
+    let message = "say whose rows these are: `#[tracked(team = \"team_id\")]`, the field that holds the team, or `team = context`";
+    match &model.attribute {
+        Some(attribute) => errors.at(attribute, message),
+        None => errors.at(&model.ident, message),
     }
 }
 
 fn team_is_a_field(model: &Model, errors: &mut Errors) {
     let Some(Team::Field(name)) = &model.team else { return };
-    if !model.fields.iter().any(|field| field.is_called(&name.value()) && !field.ignored) {
-        let names: Vec<_> = model.fields.iter().map(|field| format!("`{}`", field.ident)).collect();
+    let columns = || model.fields.iter().filter(|field| field.is_column());
+    if !columns().any(|field| field.is_called(&name.value())) {
+        let names: Vec<_> = columns().map(|field| format!("`{}`", field.ident)).collect();
         errors.at(name, format!("no such field: expected one of {}, or `team = context`", names.join(", ")));
     }
 }
 
+fn objects_have_a_name(model: &Model, errors: &mut Errors) {
+    if model.object_type.is_none() && !model.said.object_type && !model.said.something_else {
+        errors.at(
+            &model.ident,
+            "no name for its objects: write `#[tracked(object_type = \"..\")]` or `#[sea_orm(table_name = \"..\")]`",
+        );
+    }
+}
+
+/// The database holds 191 characters of it.
+fn object_type_can_be_stored(model: &Model, errors: &mut Errors) {
+    let Some(object_type) = &model.object_type else { return };
+    let length = object_type.value().chars().count();
+    if length == 0 {
+        errors.at(object_type, "an object type has at least one character: write `object_type = \"..\"`");
+    } else if length > 191 {
+        errors.at(
+            object_type,
+            "an object type has at most 191 characters: write a shorter `object_type = \"..\"`",
+        );
+    }
+}
+
 fn something_is_tracked(model: &Model, errors: &mut Errors) {
-    if model.all.is_none() && model.fields.iter().all(|field| field.track.is_none()) {
+    if !model.said.all && !model.said.something_else && model.fields.iter().all(|field| field.track.is_none())
+    {
         errors.at(
             &model.ident,
             "nothing is tracked: put `#[track]` on a field, or `all` into `#[tracked(..)]`",
@@ -50,16 +78,18 @@ fn names_are_unique(model: &Model, errors: &mut Errors) {
     let mut names = HashSet::new();
     for field in model.tracked() {
         let name = field.name();
-        if name.is_empty() {
-            errors.at(
-                field.track.as_ref().and_then(|track| track.rename.as_ref()),
-                "a name has at least one character",
-            );
+        let message = if name.is_empty() {
+            "a name has at least one character: write `#[track(rename = \"..\")]`".to_owned()
         } else if !names.insert(name.clone()) {
-            errors.at(
-                &field.ident,
-                format!("another field is recorded as `{name}` already: use `#[track(rename = \"..\")]`"),
-            );
+            format!(
+                "another field is recorded as `{name}` already: write another `#[track(rename = \"..\")]`"
+            )
+        } else {
+            continue;
+        };
+        match field.rename() {
+            Some(rename) => errors.at(rename, message),
+            None => errors.at(&field.ident, message),
         }
     }
 }
@@ -67,11 +97,10 @@ fn names_are_unique(model: &Model, errors: &mut Errors) {
 fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
     let Some(track) = &field.track else { return };
     if let Some(skip) = &track.skip {
-        if model.all.is_none() {
-            errors.at(skip, "only under `#[tracked(all)]` is there something to skip: remove the attribute");
-        }
         if track.rename.is_some() || track.state.is_some() || track.redact.is_some() || track.with.is_some() {
-            errors.at(skip, "a skipped field takes no other key");
+            errors.at(skip, "a skipped field takes no other key: drop `skip` or the others");
+        } else if !model.said.all && !model.said.something_else {
+            errors.at(skip, "only under `#[tracked(all)]` is there something to skip: remove the attribute");
         }
     }
     if let Some(redact) = &track.redact {
@@ -87,11 +116,10 @@ fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
 /// Their values stand in `object_id` and `team_id`, whatever is redacted.
 fn key_and_team_are_open(model: &Model, field: &Field, errors: &mut Errors) {
     let Some(redact) = field.track.as_ref().and_then(|track| track.redact.as_ref()) else { return };
-    let is_team = matches!(&model.team, Some(Team::Field(name)) if field.is_called(&name.value()));
-    if field.primary_key {
-        errors.at(redact, "a key cannot be redacted: it names the object in every event");
-    } else if is_team {
-        errors.at(redact, "the team cannot be redacted: it stands in every event");
+    if field.column.primary_key {
+        errors.at(redact, "a key cannot be redacted, it names the object in every event: drop `redact`");
+    } else if model.is_team(field) {
+        errors.at(redact, "the team cannot be redacted, it stands in every event: drop `redact`");
     }
 }
 
@@ -99,14 +127,17 @@ fn tracked_is_a_column(field: &Field, errors: &mut Errors) {
     if field.track.as_ref().is_none_or(|track| track.skip.is_some()) {
         return;
     }
-    if field.ignored {
-        errors.at(&field.ident, "this field is no column (`#[sea_orm(ignore)]`): it cannot be tracked");
+    if field.column.ignored {
+        errors.at(
+            &field.ident,
+            "this field is no column (`#[sea_orm(ignore)]`) and cannot be tracked: remove the `#[track]`",
+        );
     } else if is_relation(&field.ty) {
         errors.at(&field.ident, RELATION);
     }
 }
 
-const RELATION: &str = "a relation is no column: track the other entity, whose own saves leave their events";
+const RELATION: &str = "a relation is no column: remove the `#[track]`, and track the other entity, whose own saves leave their events";
 
 /// On the struct that `#[sea_orm::model]` makes, only relations can be wrong: `Model` does not have them.
 pub(crate) fn relations(input: &DeriveInput, errors: &mut Errors) {
@@ -127,18 +158,19 @@ fn is_relation(ty: &Type) -> bool {
         .is_some_and(|last| ["HasOne", "HasMany", "BelongsTo"].iter().any(|name| last.ident == name))
 }
 
+impl Field {
+    fn is_column(&self) -> bool {
+        !self.column.ignored && !is_relation(&self.ty)
+    }
+}
+
 impl Model {
     /// The fields that are recorded.
     pub(crate) fn tracked(&self) -> impl Iterator<Item = &Field> {
         self.fields.iter().filter(|field| match &field.track {
             Some(track) => track.skip.is_none(),
             None => {
-                let is_team = matches!(&self.team, Some(Team::Field(name)) if field.is_called(&name.value()));
-                self.all.is_some()
-                    && !field.primary_key
-                    && !is_team
-                    && !field.ignored
-                    && !is_relation(&field.ty)
+                self.all.is_some() && !field.column.primary_key && !self.is_team(field) && field.is_column()
             }
         })
     }

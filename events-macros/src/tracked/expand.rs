@@ -1,28 +1,37 @@
 //! The output: data, and one line for each hook.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::{DeriveInput, Path};
+use quote::{quote, quote_spanned};
+use syn::{LitStr, Path, spanned::Spanned};
 
-use super::model::{Field, Model, Team};
-use crate::{behavior, errors::Errors};
+use super::model::{Field, Model};
+use crate::{
+    behavior,
+    errors::Errors,
+    spans::{at, located_at},
+};
 
 pub(crate) fn model(model: &Model) -> TokenStream {
     let Model { ident, krate, object_type, .. } = model;
     let fields = model.tracked().map(|field| definition_of(krate, field));
     let values = model.tracked().map(|field| value_of(krate, field));
-    let team_field = match &model.team {
-        Some(Team::Field(name)) => model.fields.iter().find(|field| field.is_called(&name.value())),
-        _ => None,
-    };
-    let (team, team_value) = match team_field {
-        Some(Field { variant, .. }) => (
-            quote!(#krate::TeamSource::Column(#krate::__private::column_name(&Column::#variant))),
-            quote!(::core::option::Option::Some(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#variant))),
-        ),
+    let (team, team_value) = match model.fields.iter().find(|field| model.is_team(field)) {
+        Some(field) => {
+            let variant = &field.column.variant;
+            (
+                quote!(#krate::TeamSource::Column(#krate::__private::column_name(&Column::#variant))),
+                quote!(::core::option::Option::Some(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#variant))),
+            )
+        }
         None => (quote!(#krate::TeamSource::Context), quote!(::core::option::Option::None)),
     };
-    let behavior = if model.custom_behavior { TokenStream::new() } else { behavior::generated(krate) };
+    let behavior = match &model.custom_behavior {
+        Some(custom) => {
+            let (said, record) = (behavior_is_said(krate), hooks_record(krate, custom));
+            quote!(#said #record)
+        }
+        None => behavior::generated(krate),
+    };
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -58,41 +67,68 @@ pub(crate) fn model(model: &Model) -> TokenStream {
     }
 }
 
+/// For `#[tracked_behavior]` to see.
+fn behavior_is_said(krate: &Path) -> TokenStream {
+    quote! {
+        #[automatically_derived]
+        impl #krate::__private::CustomBehavior for ActiveModel {}
+    }
+}
+
+/// Hooks without `#[tracked_behavior]` would save and record nothing: an error at the `"custom"` then.
+fn hooks_record(krate: &Path, custom: &LitStr) -> TokenStream {
+    let krate = located_at(krate, custom.span());
+    quote_spanned! {at(custom.span())=>
+        const _: () = <ActiveModel as #krate::__private::TrackedBehavior>::RECORDS;
+    }
+}
+
 fn definition_of(krate: &Path, field: &Field) -> TokenStream {
-    let variant = &field.variant;
+    let variant = &field.column.variant;
     let track = field.track.as_ref();
-    let rename = track.and_then(|track| track.rename.as_ref()).map(|name| quote!(.renamed(#name)));
+    let rename = field.rename().map(|name| quote!(.renamed(#name)));
     let state = track.and_then(|track| track.state.as_ref()).map(|_| quote!(.state()));
     let redacted = track.and_then(|track| track.redact.as_ref()).map(|_| quote!(.redacted()));
     quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #state #redacted)
 }
 
 fn value_of(krate: &Path, field: &Field) -> TokenStream {
-    let Field { ident, variant, .. } = field;
+    let variant = &field.column.variant;
     match field.track.as_ref().and_then(|track| track.with.as_ref()) {
-        Some(with) => quote!(#krate::__private::custom_value(#with(&self.#ident))),
+        // All of it at the user's function: a function of another type is an error there.
+        Some(with) => {
+            let (krate, ident) = (located_at(krate, with.span()), located_at(&field.ident, with.span()));
+            quote_spanned!(at(with.span())=> #krate::__private::CustomValue::custom_value(#with(&self.#ident)))
+        }
         None => quote!(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#variant)),
     }
 }
 
 /// The errors, and inert impls so that each mistake is reported once and causes no other.
-pub(crate) fn fallback(input: &DeriveInput, errors: Errors) -> TokenStream {
-    let ident = &input.ident;
+pub(crate) fn fallback(model: Option<&Model>, errors: Errors) -> TokenStream {
     let errors = errors.into_tokens();
-    if !matches!(input.data, syn::Data::Struct(_)) || !input.generics.params.is_empty() {
-        return errors;
-    }
+    let Some(Model { ident, krate, said, .. }) = model else { return errors };
+    // Who says `behavior`, in whatever way, has an impl.
+    let behavior = if said.behavior {
+        behavior_is_said(krate)
+    } else {
+        behavior::inert(krate, &syn::parse_quote!(ActiveModel))
+    };
     quote! {
         #errors
         const _: () = {
             #[automatically_derived]
-            impl ::events_sea_orm::Tracked for #ident {
-                fn definition() -> &'static ::events_sea_orm::Definition { ::core::unreachable!() }
-                fn team_value(&self) -> ::core::option::Option<::events_sea_orm::sea_orm::Value> { ::core::unreachable!() }
-                fn tracked_values(&self) -> ::std::vec::Vec<::events_sea_orm::sea_orm::Value> { ::core::unreachable!() }
+            impl #krate::Tracked for #ident {
+                fn definition() -> &'static #krate::Definition { ::core::unreachable!() }
+                fn team_value(&self) -> ::core::option::Option<#krate::sea_orm::Value> { ::core::unreachable!() }
+                fn tracked_values(&self) -> ::std::vec::Vec<#krate::sea_orm::Value> { ::core::unreachable!() }
             }
+
             #[automatically_derived]
-            impl ::events_sea_orm::sea_orm::ActiveModelBehavior for ActiveModel {}
+            impl ::core::convert::From<&#ident> for #krate::Subject {
+                fn from(_: &#ident) -> Self { ::core::unreachable!() }
+            }
         };
+        #behavior
     }
 }

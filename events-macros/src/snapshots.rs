@@ -1,0 +1,441 @@
+//! What the macros write, one case an attribute, and of each only the part that the attribute is about.
+
+use proc_macro2::{TokenStream, TokenTree};
+use quote::{ToTokens, format_ident};
+use syn::{Expr, ImplItem, ImplItemFn, Item, ItemImpl, Stmt};
+
+/// The items that the derive writes for a model with this attribute and these fields.
+fn derive(attribute: &str, fields: &str) -> Vec<Item> {
+    items(crate::tracked::derive(parse(&format!(
+        "#[sea_orm(table_name = \"campaigns\")] #[tracked({attribute})]
+        pub struct Model {{ #[sea_orm(primary_key)] pub id: i32, pub team_id: i32, {fields} }}"
+    ))))
+}
+
+/// The items that `#[tracked_behavior]` writes.
+fn tracked_behavior(arguments: &str, hooks: &str) -> Vec<Item> {
+    let item = format!("impl ActiveModelBehavior for ActiveModel {{ {hooks} }}");
+    items(crate::behavior::expand(parse(arguments), parse(&item)))
+}
+
+fn parse(text: &str) -> TokenStream {
+    text.parse().unwrap()
+}
+
+fn items(output: TokenStream) -> Vec<Item> {
+    syn::parse2::<syn::File>(output).unwrap().items
+}
+
+/// All impls, those inside `const _: () = { .. };` too.
+fn impls(items: Vec<Item>) -> Vec<ItemImpl> {
+    let mut impls = Vec::new();
+    for item in items {
+        match item {
+            Item::Impl(item) => impls.push(item),
+            Item::Const(item) => {
+                let Expr::Block(block) = *item.expr else { continue };
+                impls.extend(block.block.stmts.into_iter().filter_map(|statement| match statement {
+                    Stmt::Item(Item::Impl(item)) => Some(item),
+                    _ => None,
+                }));
+            }
+            _ => {}
+        }
+    }
+    impls
+}
+
+/// The function of this name, wherever it stands.
+fn function(name: &str, items: &[Item]) -> ImplItemFn {
+    let members = impls(items.to_vec()).into_iter().flat_map(|item| item.items);
+    let mut functions = members.filter_map(|item| match item {
+        ImplItem::Fn(function) if function.sig.ident == name => Some(function),
+        _ => None,
+    });
+    functions.next().unwrap()
+}
+
+/// All of it.
+fn whole(name: &str, items: &[Item]) -> String {
+    let function = function(name, items);
+    text(&[syn::parse_quote!(impl Output { #function })])
+}
+
+/// What it does, without its signature.
+fn body(name: &str, items: &[Item]) -> String {
+    let (ident, block) = (format_ident!("{name}"), function(name, items).block);
+    text(&[syn::parse_quote!(fn #ident() #block)])
+}
+
+/// The recorded fields of the definition, and how the values of them are read.
+fn recorded(items: &[Item]) -> String {
+    let list = |name| {
+        let list = vec_in(function(name, items).block.to_token_stream());
+        list.unwrap_or_else(|| panic!("no list in `{name}`"))
+    };
+    let (fields, values) = (list("definition"), list("tracked_values"));
+    text(&[syn::parse_quote!(fn recorded() { let fields = [#fields]; let values = [#values]; })])
+}
+
+/// What stands in the first `vec![..]`.
+fn vec_in(tokens: TokenStream) -> Option<TokenStream> {
+    let mut before = String::new();
+    for token in tokens {
+        if let TokenTree::Group(group) = &token {
+            if before.ends_with("vec!") {
+                return Some(group.stream());
+            }
+            if let Some(found) = vec_in(group.stream()) {
+                return Some(found);
+            }
+        }
+        before.push_str(&token.to_string());
+    }
+    None
+}
+
+/// Everything but the functions.
+fn outline(items: &[Item]) -> String {
+    let impls = impls(items.to_vec()).into_iter().map(|mut item| {
+        item.items.clear();
+        Item::Impl(item)
+    });
+    let others = items.iter().filter(|item| match item {
+        Item::Impl(_) => false,
+        Item::Const(item) => !matches!(*item.expr, Expr::Block(_)),
+        _ => true,
+    });
+    text(&impls.chain(others.cloned()).collect::<Vec<_>>())
+}
+
+fn text(items: &[Item]) -> String {
+    prettyplease::unparse(&syn::parse_quote!(#(#items)*))
+}
+
+const TEAM: &str = "team = \"team_id\"";
+
+#[test]
+fn the_whole() {
+    let items = derive(TEAM, "#[track] pub name: String");
+    insta::assert_snapshot!(outline(&items), @"
+    #[automatically_derived]
+    impl ::events_sea_orm::Tracked for Model {}
+    #[automatically_derived]
+    impl ::core::convert::From<&Model> for ::events_sea_orm::Subject {}
+    #[automatically_derived]
+    impl ::events_sea_orm::sea_orm::ActiveModelBehavior for ActiveModel {}
+    ");
+    insta::assert_snapshot!(whole("definition", &items), @r#"
+    impl Output {
+        fn definition() -> &'static ::events_sea_orm::Definition {
+            static DEFINITION: ::std::sync::LazyLock<::events_sea_orm::Definition> = ::std::sync::LazyLock::new(||
+            {
+                ::events_sea_orm::Definition::new::<
+                    Entity,
+                >(
+                    "campaigns",
+                    ::events_sea_orm::TeamSource::Column(
+                        ::events_sea_orm::__private::column_name(&Column::TeamId),
+                    ),
+                    ::std::vec![
+                        ::events_sea_orm::Field::new(::events_sea_orm::__private::column_name(&
+                        Column::Name))
+                    ],
+                )
+            });
+            &DEFINITION
+        }
+    }
+    "#);
+    insta::assert_snapshot!(whole("team_value", &items), @"
+    impl Output {
+        fn team_value(&self) -> ::core::option::Option<::events_sea_orm::sea_orm::Value> {
+            ::core::option::Option::Some(
+                <Self as ::events_sea_orm::sea_orm::ModelTrait>::get(self, Column::TeamId),
+            )
+        }
+    }
+    ");
+    insta::assert_snapshot!(whole("tracked_values", &items), @"
+    impl Output {
+        fn tracked_values(&self) -> ::std::vec::Vec<::events_sea_orm::sea_orm::Value> {
+            ::std::vec![
+                < Self as ::events_sea_orm::sea_orm::ModelTrait > ::get(self, Column::Name)
+            ]
+        }
+    }
+    ");
+    insta::assert_snapshot!(whole("before_save", &items), @"
+    impl Output {
+        fn before_save<'life0, 'async_trait, C>(
+            self,
+            db: &'life0 C,
+            insert: bool,
+        ) -> ::core::pin::Pin<
+            ::std::boxed::Box<
+                dyn ::core::future::Future<
+                    Output = ::core::result::Result<Self, ::events_sea_orm::sea_orm::DbErr>,
+                > + ::core::marker::Send + 'async_trait,
+            >,
+        >
+        where
+            C: ::events_sea_orm::sea_orm::ConnectionTrait + 'async_trait,
+            'life0: 'async_trait,
+            Self: 'async_trait,
+        {
+            ::events_sea_orm::__private::before_save(self, db, insert)
+        }
+    }
+    ");
+}
+
+#[test]
+fn hooks_of_one_line() {
+    let items = derive(TEAM, "#[track] pub name: String");
+    for hook in ["before_save", "after_save", "before_delete", "after_delete"] {
+        assert_eq!(function(hook, &items).block.stmts.len(), 1, "{hook}");
+    }
+    insta::assert_snapshot!(body("after_save", &items), @"
+    fn after_save() {
+        ::events_sea_orm::__private::after_save(model, db, insert)
+    }
+    ");
+    insta::assert_snapshot!(body("before_delete", &items), @"
+    fn before_delete() {
+        ::events_sea_orm::__private::before_delete(self, db)
+    }
+    ");
+    insta::assert_snapshot!(body("after_delete", &items), @"
+    fn after_delete() {
+        ::events_sea_orm::__private::after_delete(self, db)
+    }
+    ");
+}
+
+#[test]
+fn state() {
+    insta::assert_snapshot!(recorded(&derive(TEAM, "#[track(state)] pub status: Status")), @"
+    fn recorded() {
+        let fields = [
+            ::events_sea_orm::Field::new(
+                    ::events_sea_orm::__private::column_name(&Column::Status),
+                )
+                .state(),
+        ];
+        let values = [
+            <Self as ::events_sea_orm::sea_orm::ModelTrait>::get(self, Column::Status),
+        ];
+    }
+    ");
+}
+
+#[test]
+fn redact() {
+    insta::assert_snapshot!(recorded(&derive(TEAM, "#[track(redact)] pub api_key: String")), @"
+    fn recorded() {
+        let fields = [
+            ::events_sea_orm::Field::new(
+                    ::events_sea_orm::__private::column_name(&Column::ApiKey),
+                )
+                .redacted(),
+        ];
+        let values = [
+            <Self as ::events_sea_orm::sea_orm::ModelTrait>::get(self, Column::ApiKey),
+        ];
+    }
+    ");
+}
+
+#[test]
+fn rename() {
+    insta::assert_snapshot!(recorded(&derive(TEAM, "#[track(rename = \"title\")] pub r#type: String")), @r#"
+    fn recorded() {
+        let fields = [
+            ::events_sea_orm::Field::new(
+                    ::events_sea_orm::__private::column_name(&Column::Type),
+                )
+                .renamed("title"),
+        ];
+        let values = [
+            <Self as ::events_sea_orm::sea_orm::ModelTrait>::get(self, Column::Type),
+        ];
+    }
+    "#);
+}
+
+#[test]
+fn with() {
+    insta::assert_snapshot!(recorded(&derive(TEAM, "#[track(with = text::length)] pub text: String")), @"
+    fn recorded() {
+        let fields = [
+            ::events_sea_orm::Field::new(
+                ::events_sea_orm::__private::column_name(&Column::Text),
+            ),
+        ];
+        let values = [
+            ::events_sea_orm::__private::CustomValue::custom_value(text::length(&self.text)),
+        ];
+    }
+    ");
+}
+
+#[test]
+fn skip_under_all() {
+    let items = derive(&format!("{TEAM}, all"), "pub name: String, #[track(skip)] pub notes: String");
+    insta::assert_snapshot!(recorded(&items), @"
+    fn recorded() {
+        let fields = [
+            ::events_sea_orm::Field::new(
+                ::events_sea_orm::__private::column_name(&Column::Name),
+            ),
+        ];
+        let values = [
+            <Self as ::events_sea_orm::sea_orm::ModelTrait>::get(self, Column::Name),
+        ];
+    }
+    ");
+}
+
+#[test]
+fn team_from_the_context() {
+    let items = derive("team = context, object_type = \"campaign\"", "#[track] pub name: String");
+    insta::assert_snapshot!(body("definition", &items), @r#"
+    fn definition() {
+        static DEFINITION: ::std::sync::LazyLock<::events_sea_orm::Definition> = ::std::sync::LazyLock::new(||
+        {
+            ::events_sea_orm::Definition::new::<
+                Entity,
+            >(
+                "campaign",
+                ::events_sea_orm::TeamSource::Context,
+                ::std::vec![
+                    ::events_sea_orm::Field::new(::events_sea_orm::__private::column_name(&
+                    Column::Name))
+                ],
+            )
+        });
+        &DEFINITION
+    }
+    "#);
+    insta::assert_snapshot!(body("team_value", &items), @"
+    fn team_value() {
+        ::core::option::Option::None
+    }
+    ");
+}
+
+#[test]
+fn custom_behavior() {
+    let items = derive(&format!("{TEAM}, behavior = \"custom\""), "#[track] pub name: String");
+    insta::assert_snapshot!(outline(&items), @"
+    #[automatically_derived]
+    impl ::events_sea_orm::Tracked for Model {}
+    #[automatically_derived]
+    impl ::core::convert::From<&Model> for ::events_sea_orm::Subject {}
+    #[automatically_derived]
+    impl ::events_sea_orm::__private::CustomBehavior for ActiveModel {}
+    const _: () = <ActiveModel as ::events_sea_orm::__private::TrackedBehavior>::RECORDS;
+    ");
+}
+
+const HOOKS: &str = "fn new() -> Self { Self::of(1) }
+    async fn before_save<C: ConnectionTrait>(self, db: &C, insert: bool) -> Result<Self, DbErr> { Ok(self) }
+    async fn after_delete<C: ConnectionTrait>(self, db: &C) -> Result<Self, DbErr> { Ok(self) }";
+
+#[test]
+fn hooks_of_the_users_own() {
+    let items = tracked_behavior("", HOOKS);
+    insta::assert_snapshot!(outline(&items), @"
+    #[allow(clippy::unused_async)]
+    impl ActiveModel {}
+    #[automatically_derived]
+    impl ::events_sea_orm::sea_orm::ActiveModelBehavior for ActiveModel {}
+    #[automatically_derived]
+    impl ::events_sea_orm::__private::TrackedBehavior for ActiveModel {}
+    const _: () = <ActiveModel as ::events_sea_orm::__private::CustomBehavior>::SAID;
+    ");
+    insta::assert_snapshot!(whole("__tracked_before_save", &items), @"
+    impl Output {
+        async fn __tracked_before_save<C: ConnectionTrait>(
+            self,
+            db: &C,
+            insert: bool,
+        ) -> Result<Self, DbErr> {
+            Ok(self)
+        }
+    }
+    ");
+    insta::assert_snapshot!(whole("new", &items), @"
+    impl Output {
+        fn new() -> Self {
+            Self::__tracked_new()
+        }
+    }
+    ");
+    insta::assert_snapshot!(body("before_save", &items), @"
+    fn before_save() {
+        ::std::boxed::Box::pin(async move {
+            let result: ::core::result::Result<Self, ::events_sea_orm::sea_orm::DbErr> = Self::__tracked_before_save(
+                    self,
+                    db,
+                    insert,
+                )
+                .await;
+            ::events_sea_orm::__private::before_save(result?, db, insert).await
+        })
+    }
+    ");
+    insta::assert_snapshot!(body("after_delete", &items), @"
+    fn after_delete() {
+        ::std::boxed::Box::pin(async move {
+            let active = ::events_sea_orm::__private::after_delete(self, db).await?;
+            let result: ::core::result::Result<Self, ::events_sea_orm::sea_orm::DbErr> = Self::__tracked_after_delete(
+                    active,
+                    db,
+                )
+                .await;
+            ::events_sea_orm::__private::after_hook(db, result)
+        })
+    }
+    ");
+    insta::assert_snapshot!(body("before_delete", &items), @"
+    fn before_delete() {
+        ::events_sea_orm::__private::before_delete(self, db)
+    }
+    ");
+}
+
+#[test]
+fn a_crate_of_another_name() {
+    let items = derive("team = context, crate = crate::journal", "#[track(rename = \"n\")] pub name: String");
+    insta::assert_snapshot!(recorded(&items), @r#"
+    fn recorded() {
+        let fields = [
+            crate::journal::Field::new(crate::journal::__private::column_name(&Column::Name))
+                .renamed("n"),
+        ];
+        let values = [
+            <Self as crate::journal::sea_orm::ModelTrait>::get(self, Column::Name),
+        ];
+    }
+    "#);
+}
+
+/// After a mistake as well: what is written then must not cause another.
+#[test]
+fn no_output_names_the_library_where_the_model_does() {
+    let path = "crate = crate::journal";
+    for items in [
+        derive(&format!("{TEAM}, {path}"), "#[track(with = f, state)] pub a: i32, #[track] pub b: i32"),
+        derive(&format!("{TEAM}, {path}, behavior = \"custom\""), "#[track] pub a: i32"),
+        derive(path, "#[track] pub a: i32"),
+        derive(&format!("{path}, team = context, behavior = \"own\""), "#[track] pub a: i32"),
+        derive(&format!("{path}, team = "), "#[track] pub a: i32"),
+        tracked_behavior(path, HOOKS),
+        tracked_behavior(path, "fn before_update() {}"),
+    ] {
+        let output: String = items.iter().map(|item| item.to_token_stream().to_string()).collect();
+        assert!(output.contains("crate :: journal"), "{output}");
+        assert!(!output.contains("events_sea_orm"), "{output}");
+    }
+}

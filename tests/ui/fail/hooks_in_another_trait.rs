@@ -1,0 +1,27 @@
+use events_sea_orm::{Tracked, tracked_behavior};
+use sea_orm::entity::prelude::*;
+
+pub struct Defaults {}
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+#[sea_orm(table_name = "campaigns")]
+#[tracked(team = "team_id")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i32,
+    pub team_id: i32,
+    #[track]
+    pub name: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+#[tracked_behavior]
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {}
+    }
+}
+
+fn main() {}

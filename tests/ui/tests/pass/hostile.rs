@@ -1,0 +1,214 @@
+//! Names beside a model that mean something else than they do elsewhere: the output of the macros must not see them.
+//!
+//! SeaORM's own derives do, so they stand in a module of their own; what is under test stands in `scope`.
+
+use events_sea_orm::Tracked;
+use sea_orm::{ActiveModelBehavior, Set};
+
+mod entity {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "hostile")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub team_id: i32,
+        pub name: String,
+        pub size: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    /// The hooks ask for it; what the derive writes is in `scope`.
+    impl events_sea_orm::Tracked for Model {
+        fn definition() -> &'static events_sea_orm::Definition {
+            super::scope::Model::definition()
+        }
+
+        fn team_value(&self) -> Option<Value> {
+            None
+        }
+
+        fn tracked_values(&self) -> Vec<Value> {
+            Vec::new()
+        }
+    }
+}
+
+mod scope {
+    use ::events_sea_orm::{Tracked, tracked_behavior};
+
+    use super::entity::{ActiveModel, Column, Entity};
+
+    #[derive(Clone, Debug, Tracked)]
+    #[tracked(object_type = "hostile", team = "team_id", behavior = "custom")]
+    pub struct Model {
+        pub id: i32,
+        pub team_id: i32,
+        #[track(state, rename = "Some")]
+        pub name: ::std::string::String,
+        #[track(with = Unit::of)]
+        pub size: Unit,
+    }
+
+    #[tracked_behavior]
+    impl ::sea_orm::ActiveModelBehavior for ActiveModel {
+        fn new() -> Self {
+            Self { id: ::sea_orm::Set(3), ..::sea_orm::ActiveModelTrait::default() }
+        }
+
+        async fn before_save<C: ::sea_orm::ConnectionTrait>(
+            self,
+            _db: &C,
+            _insert: bool,
+        ) -> ::core::result::Result<Self, ::sea_orm::DbErr> {
+            ::core::result::Result::Ok(self)
+        }
+
+        async fn after_delete<C: ::sea_orm::ConnectionTrait>(
+            self,
+            _db: &C,
+        ) -> ::core::result::Result<Self, ::sea_orm::DbErr> {
+            ::core::result::Result::Ok(self)
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    pub struct Unit;
+
+    impl Unit {
+        fn of(&self) -> u8 {
+            12
+        }
+    }
+
+    // None of these is used: they are here to be mistaken for others.
+    mod shadows {
+        #![allow(dead_code, unused_imports, unused_macros)]
+        pub mod std {}
+        pub mod core {}
+        pub mod alloc {}
+        pub mod sea_orm {}
+        pub mod events_sea_orm {}
+        pub mod inventory {}
+        pub struct Vec;
+        pub struct Box;
+        pub struct Pin;
+        pub struct String;
+        pub struct String_;
+        pub struct Value;
+        pub struct Field;
+        pub struct Definition;
+        pub struct Subject;
+        pub struct TeamSource;
+        pub struct LazyLock;
+        pub type Result = ();
+        pub enum Option {
+            Some,
+            None,
+        }
+        pub fn drop() {}
+        macro_rules! vec {
+            ($($tokens:tt)*) => {
+                compile_error!("the wrong vec!")
+            };
+        }
+        pub(crate) use vec;
+
+        pub trait From {}
+        pub trait Future {}
+        pub trait Into {}
+        pub trait ModelTrait {}
+        pub trait EntityTrait {}
+        pub trait ConnectionTrait {}
+
+        /// Methods of the names that the output calls, on everything.
+        pub trait Everything: Sized {
+            fn definition(&self) {}
+            fn tracked_values(&self) {}
+            fn team_value(&self) {}
+            fn get(&self) {}
+            fn renamed(self) {}
+            fn state(self) {}
+            fn redacted(self) {}
+            fn custom_value(self) {}
+            fn into(self) {}
+            fn pin(self) {}
+        }
+        impl<T> Everything for T {}
+    }
+    #[allow(unused_imports)]
+    use shadows::*;
+}
+
+impl sea_orm::ModelTrait for scope::Model {
+    type Entity = entity::Entity;
+
+    fn get(&self, column: entity::Column) -> sea_orm::Value {
+        match column {
+            entity::Column::Id => self.id.into(),
+            entity::Column::TeamId => self.team_id.into(),
+            entity::Column::Name => self.name.clone().into(),
+            entity::Column::Size => 0.into(),
+        }
+    }
+
+    fn get_value_type(_column: entity::Column) -> sea_orm::sea_query::ArrayType {
+        sea_orm::sea_query::ArrayType::Int
+    }
+
+    fn try_set(&mut self, _column: entity::Column, _value: sea_orm::Value) -> Result<(), sea_orm::DbErr> {
+        Ok(())
+    }
+}
+
+impl sea_orm::FromQueryResult for scope::Model {
+    fn from_query_result(_row: &sea_orm::QueryResult, _prefix: &str) -> Result<Self, sea_orm::DbErr> {
+        Err(sea_orm::DbErr::Custom("never read".to_owned()))
+    }
+}
+
+#[test]
+fn the_output_means_what_it_says() {
+    let model = scope::Model { id: 1, team_id: 2, name: "n".to_owned(), size: scope::Unit };
+    assert_eq!(model.team_value(), Some(2.into()));
+    assert_eq!(
+        serde_json::to_value(model.snapshot().unwrap()).unwrap(),
+        serde_json::json!({ "Some": "n", "size": 12 })
+    );
+    assert_eq!(<entity::ActiveModel as ActiveModelBehavior>::new().id, Set(3));
+}
+
+/// SeaORM's own derives cope with these.
+mod beside {
+    use ::events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "beside")]
+    #[tracked(team = context, all)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub name: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    mod core {}
+    mod alloc {}
+    mod events_sea_orm {}
+    struct Vec;
+    struct Box;
+    struct Pin;
+    struct LazyLock;
+
+    #[test]
+    fn they_are_other_things() {
+        let _ = (Vec, Box, Pin, LazyLock);
+        assert_eq!(crate::recorded::<Model>(), ["name"]);
+    }
+}
