@@ -6,7 +6,8 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use sea_orm::{DatabaseConnection, TransactionTrait};
+use events_sea_orm::EventConnection as DatabaseConnection;
+use sea_orm::TransactionTrait;
 use serde::Deserialize;
 
 use crate::{

@@ -3,13 +3,15 @@
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, events_sea_orm::Tracked)]
 #[sea_orm(table_name = "campaigns")]
+#[tracked(object_type = "campaign", team = "team_id", all)]
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i32,
     pub team_id: String,
     pub name: String,
+    #[track(state)]
     pub status: Status,
     /// In cents.
     pub budget: i64,
@@ -37,5 +39,3 @@ impl Related<super::comment::Entity> for Entity {
         Relation::Comment.def()
     }
 }
-
-impl ActiveModelBehavior for ActiveModel {}

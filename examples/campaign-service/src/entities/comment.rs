@@ -3,8 +3,9 @@
 use sea_orm::entity::prelude::*;
 use serde::Serialize;
 
-#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, events_sea_orm::Tracked)]
 #[sea_orm(table_name = "comments")]
+#[tracked(object_type = "comment", team = "team_id", all)]
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i32,
@@ -30,5 +31,3 @@ impl Related<super::campaign::Entity> for Entity {
         Relation::Campaign.def()
     }
 }
-
-impl ActiveModelBehavior for ActiveModel {}

@@ -7,6 +7,8 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20260105_000001_create_tables::Migration)]
+        let mut migrations = events_sea_orm::migration::steps();
+        migrations.push(Box::new(m20260105_000001_create_tables::Migration));
+        migrations
     }
 }

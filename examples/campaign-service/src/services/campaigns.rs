@@ -1,6 +1,7 @@
 //! What can be done with campaigns. A caller sees those of its own team.
 
-use sea_orm::{DatabaseTransaction, IntoActiveModel, QueryOrder, Set, entity::prelude::*};
+use events_sea_orm::EventTransaction as DatabaseTransaction;
+use sea_orm::{IntoActiveModel, QueryOrder, Set, entity::prelude::*};
 use serde::Deserialize;
 
 use super::comments;
