@@ -3,7 +3,8 @@
 mod servers;
 
 use std::{
-    env,
+    env, fs,
+    io::{BufRead, BufReader},
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
@@ -17,6 +18,10 @@ installed binaries (XTASK_SERVERS=private starts them in any case), else install
 Every test makes a database of its own and drops it; no other database is touched.";
 
 fn main() -> ExitCode {
+    if let Err(error) = env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")) {
+        println!("the workspace is not where it was built: {error}");
+        return ExitCode::FAILURE;
+    }
     let arguments: Vec<String> = env::args().skip(1).collect();
     let names: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let passed = match names.as_slice() {
@@ -37,34 +42,54 @@ fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs one step and says how long it took.
-fn step(name: &str, mut command: Command, failed: &mut Vec<String>) {
-    println!("\n== {name}");
-    let start = Instant::now();
-    let passed = command.status().is_ok_and(|status| status.success());
-    println!("== {name}: {} in {:.0} s", if passed { "ok" } else { "FAILED" }, start.elapsed().as_secs_f64());
-    if !passed {
-        failed.push(name.to_owned());
+/// What was run, and what of it failed.
+#[derive(Default)]
+struct Steps {
+    failed: Vec<String>,
+}
+
+impl Steps {
+    /// Runs one step and says how long it took.
+    fn run(&mut self, name: &str, step: impl FnOnce() -> Result<(), String>) {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let result = step();
+        let seconds = start.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => println!("== {name}: ok in {seconds:.0} s"),
+            Err(reason) => {
+                println!("== {name}: FAILED in {seconds:.0} s: {reason}");
+                self.failed.push(format!("{name}: {reason}"));
+            }
+        }
+    }
+
+    fn command(&mut self, name: &str, mut command: Command) {
+        self.run(name, || succeed(&mut command));
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(status.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
 fn test() -> bool {
     let start = Instant::now();
-    let mut failed = Vec::new();
-    step("format", cargo(&["fmt", "--all", "--check"]), &mut failed);
-    step("lints", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]), &mut failed);
+    let mut steps = Steps::default();
+    steps.command("format", cargo(&["fmt", "--all", "--check"]));
+    steps.command("lints", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
-    step("docs", docs, &mut failed);
-    step(
-        "no default features",
-        cargo(&["build", "-p", "events-sea-orm", "--no-default-features"]),
-        &mut failed,
-    );
+    steps.command("docs", docs);
+    steps.run("each feature alone", features);
 
     let servers = servers::find(&|url| probe(url));
     let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    for (name, server) in [("PostgreSQL", &servers.postgres), ("MariaDB/MySQL", &servers.mysql)] {
+    for (name, server) in servers.named() {
         match &server.url {
             Some(url) => {
                 println!("{name}: {}", server.origin);
@@ -73,26 +98,103 @@ fn test() -> bool {
             None => println!("!! {name}: LEFT OUT: {}", server.origin),
         }
     }
-    step("tests", tests, &mut failed);
-    step("quickstart", cargo(&["run", "--quiet", "-p", "quickstart"]), &mut failed);
+    let mut counts = Counts::default();
+    steps.run("tests", || counts.run(tests));
+    steps.run("quickstart prints what the README shows", quickstart);
+    steps.command("campaign service", cargo(&["run", "--quiet", "-p", "campaign-service", "--", "demo"]));
 
-    println!("\n{:.0} s in all", start.elapsed().as_secs_f64());
-    println!("SQLite: ran");
-    for (name, server) in [("PostgreSQL", &servers.postgres), ("MariaDB/MySQL", &servers.mysql)] {
+    println!(
+        "\n{} passed, {} failed, in {:.0} s",
+        counts.passed,
+        counts.failed,
+        start.elapsed().as_secs_f64()
+    );
+    println!("SQLite: ran, {} tests", counts.sqlite);
+    for (name, server) in servers.named() {
+        let count = if server.variable == "POSTGRES_URL" { counts.postgres } else { counts.mysql };
         match &server.url {
-            Some(_) => println!("{name}: ran ({})", server.origin),
+            Some(_) => println!("{name}: ran, {count} tests ({})", server.origin),
             None => {
                 println!("{name}: LEFT OUT ({})", server.origin);
                 if env::var_os("CI").is_some() {
-                    failed.push(format!("{name} was left out"));
+                    steps.failed.push(format!("{name} was left out"));
                 }
             }
         }
     }
-    for name in &failed {
+    for name in &steps.failed {
         println!("FAILED: {name}");
     }
-    failed.is_empty()
+    steps.failed.is_empty()
+}
+
+/// Tests by their outcome, and by the database in their path.
+#[derive(Default)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    sqlite: usize,
+    postgres: usize,
+    mysql: usize,
+}
+
+impl Counts {
+    /// Runs the tests, passing on what they print.
+    fn run(&mut self, mut tests: Command) -> Result<(), String> {
+        let mut child = tests.stdout(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
+        let output = child.stdout.take().ok_or("no output to read")?;
+        for line in BufReader::new(output).lines() {
+            let line = line.map_err(|error| error.to_string())?;
+            println!("{line}");
+            let Some((name, outcome)) = line.strip_prefix("test ").and_then(|test| test.split_once(" ... "))
+            else {
+                continue;
+            };
+            match outcome {
+                "FAILED" => self.failed += 1,
+                outcome if outcome.starts_with("ok") => self.passed += 1,
+                _ => {}
+            }
+            for (part, count) in
+                [("sqlite", &mut self.sqlite), ("postgres", &mut self.postgres), ("mysql", &mut self.mysql)]
+            {
+                *count += usize::from(name.split("::").any(|module| module.starts_with(part)));
+            }
+        }
+        let status = child.wait().map_err(|error| error.to_string())?;
+        if status.success() { Ok(()) } else { Err(status.to_string()) }
+    }
+}
+
+/// Nobody compiles what they do not use: each feature must stand alone, all must go together, and none is needed.
+fn features() -> Result<(), String> {
+    let manifest = fs::read_to_string("events-sea-orm/Cargo.toml").map_err(|error| error.to_string())?;
+    let (_, table) = manifest.split_once("[features]").ok_or("no features in events-sea-orm/Cargo.toml")?;
+    let table = table.split("\n[").next().unwrap_or_default();
+    let names = table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
+    let mut check = cargo(&["check", "--quiet", "-p", "events-sea-orm", "--all-features"]);
+    succeed(&mut check)?;
+    for (name, _) in names.chain([("", "")]) {
+        let mut check = cargo(&["check", "--quiet", "-p", "events-sea-orm", "--no-default-features"]);
+        succeed(check.args(["--features", name])).map_err(|error| format!("feature `{name}`: {error}"))?;
+    }
+    Ok(())
+}
+
+fn quickstart() -> Result<(), String> {
+    let output = cargo(&["run", "--quiet", "-p", "quickstart"]).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    let printed = String::from_utf8_lossy(&output.stdout);
+    println!("{printed}");
+    let readme = fs::read_to_string("README.md").map_err(|error| error.to_string())?;
+    let shown = |line: &str| readme.lines().any(|shown| shown.trim_end() == line.trim_end());
+    if !output.status.success() {
+        return Err(output.status.to_string());
+    }
+    match printed.lines().find(|line| !shown(line)) {
+        Some(line) => Err(format!("the README does not show `{line}`")),
+        None => Ok(()),
+    }
 }
 
 /// Whether a server lets us in and may make databases.
@@ -108,7 +210,7 @@ fn long_run(bin: &str, names: &[&str]) -> bool {
     let servers = servers::find(&|url| probe(url));
     let mut command = cargo(&["run", "--release", "-p", "tests", "--bin", bin, "--"]);
     command.args(names);
-    for server in [&servers.postgres, &servers.mysql] {
+    for (_, server) in servers.named() {
         match &server.url {
             Some(url) => drop(command.env(server.variable, url)),
             None => println!("!! {} left out: {}", server.variable, server.origin),

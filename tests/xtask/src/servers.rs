@@ -23,6 +23,12 @@ pub(crate) struct Servers {
     pub(crate) mysql: Server,
 }
 
+impl Servers {
+    pub(crate) fn named(&self) -> [(&'static str, &Server); 2] {
+        [("PostgreSQL", &self.postgres), ("MariaDB/MySQL", &self.mysql)]
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some((child, folder)) = &mut self.private {
