@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, marker::PhantomData};
 use events_core::{ObjectRef, Subject};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, IdenStatic, Iterable,
-    ModelTrait, PrimaryKeyToColumn, QueryFilter, QueryResult, QueryTrait, Value,
-    sea_query::{Expr, LockType, Query, SelectStatement, TableRef, UpdateStatement},
+    ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryFilter, QueryResult, QuerySelect, QueryTrait,
+    TryFromU64, Value,
+    sea_query::{Expr, IntoValueTuple, LockType, Query, SelectStatement, TableRef, UpdateStatement},
 };
 use serde_json::Value as Json;
 
@@ -230,7 +231,10 @@ impl RowImage {
 /// How to find and read a row of a tracked table, its type forgotten.
 pub(crate) trait Rows: Send + Sync {
     fn definition(&self) -> &'static Definition;
+    /// The row of this key, as SeaORM itself asks for it.
     fn select(&self, key: &[Value]) -> SelectStatement;
+    /// The key that the database counted up to.
+    fn counted_key(&self, id: u64) -> Option<Vec<Value>>;
     /// The update of this row, extended so that it brings back the old row, locked, beside the new one, if the old
     /// one is of this team. None where an old column could not be told from the others.
     fn update_with_old(
@@ -263,7 +267,12 @@ where
         for (column, value) in E::PrimaryKey::iter().zip(key) {
             select = select.filter(column.into_column().eq(value.clone()));
         }
-        select.into_query()
+        select.limit(1).into_query()
+    }
+
+    fn counted_key(&self, id: u64) -> Option<Vec<Value>> {
+        let key = <E::PrimaryKey as PrimaryKeyTrait>::ValueType::try_from_u64(id).ok()?;
+        Some(key.into_value_tuple().into_iter().collect())
     }
 
     fn update_with_old(

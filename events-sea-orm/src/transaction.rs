@@ -4,6 +4,7 @@ mod connection;
 mod in_flight;
 mod level;
 mod statement;
+mod write;
 
 use std::{future::Future, sync::Arc};
 
@@ -131,9 +132,9 @@ impl EventTransaction {
     /// # Errors
     /// A [`Refused`] for an unusable name, identifier or payload, for a subject of another team, in a poisoned unit
     /// or while a nested one is open. The unit stays healthy.
-    #[allow(clippy::unused_async)] // waiting here is what locking the object's row will need
     pub async fn emit(&self, event: NewEvent) -> Result<(), DbErr> {
         self.level.check_writable()?;
+        self.caught_up().await?;
         let mut state = self.level.state();
         let event = record::emitted(event, &state.team, &self.unit.context, self.unit.id)?;
         state.buffer.push(event);
@@ -222,6 +223,11 @@ impl EventTransaction {
     }
 
     async fn commit_nested(&mut self, parent: &Arc<Level>) -> Result<(), CommitError> {
+        if let Err(error) = self.caught_up().await {
+            let refused = Refused::of(&error).cloned();
+            self.undo(&Refused::Poisoned { cause: "reading what was written failed".into() }).await;
+            return Err(refused.map_or(CommitError::Failed(error), CommitError::Refused));
+        }
         let _busy = self.unit.busy().await;
         let inner = self.end()?;
         // Released or not: if this future is dropped half way, nobody knows.
@@ -278,6 +284,7 @@ impl EventTransaction {
         let mut ids = Vec::new();
         let mut last_adder: Arc<str> = Arc::from("");
         let limit = self.unit.events.consumer_rounds();
+        self.caught_up().await?;
         for _ in 0..=limit {
             let mut batch = std::mem::take(&mut self.level.state().buffer);
             let Some(first) = batch.first_mut() else { return Ok(ids) };
@@ -330,6 +337,7 @@ impl EventTransaction {
             self.level.poison(&refused.to_string());
             DbErr::from(refused)
         })?;
+        self.caught_up().await?;
         // A consumer that swallowed a database error must not let the unit go on.
         Ok(self.level.check_writable()?)
     }

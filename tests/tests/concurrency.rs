@@ -93,9 +93,9 @@ async fn dropped(txn: EventTransaction, polls: u64, id: i32, value: i64) -> bool
     drop(save);
     match txn.commit().await {
         // A save that was never polled sent nothing: there is nothing to commit, and nothing to refuse.
-        Ok(()) => finished || polls > 0,
+        Ok(()) if finished || polls == 0 => finished,
         Err(CommitError::Refused(Refused::Poisoned { .. })) if !finished => false,
-        Err(other) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::{Event, TeamScope};
-use sea_orm::Value;
+use sea_orm::{Statement, Value};
 
 use super::Kind;
 use crate::{
     error::Refused,
     record::SaveOptions,
-    tracked::{Definition, Rows},
+    tracked::{Definition, RowImage, Rows},
 };
 
 /// What a hook said about the statement that follows.
@@ -27,6 +27,14 @@ impl Announcement {
     }
 }
 
+/// A row that was written and has yet to be read, because the database returned none.
+pub(super) struct Unread {
+    pub(super) announcement: Announcement,
+    /// The row as it was, if this was an update.
+    pub(super) old: Option<RowImage>,
+    pub(super) select: Statement,
+}
+
 pub(super) struct Level {
     pub(super) parent: Option<Arc<Self>>,
     state: Mutex<State>,
@@ -35,6 +43,7 @@ pub(super) struct Level {
 pub(super) struct State {
     pub(super) buffer: Vec<Event>,
     pub(super) announced: Vec<Announcement>,
+    pub(super) unread: Option<Unread>,
     pub(super) poison: Option<Arc<str>>,
     pub(super) nested_open: bool,
     /// The context's team, or the one that this unit has made.
@@ -47,8 +56,14 @@ impl Level {
     }
 
     fn new(parent: Option<Arc<Self>>, team: TeamScope) -> Self {
-        let state =
-            State { buffer: Vec::new(), announced: Vec::new(), poison: None, nested_open: false, team };
+        let state = State {
+            buffer: Vec::new(),
+            announced: Vec::new(),
+            unread: None,
+            poison: None,
+            nested_open: false,
+            team,
+        };
         Self { parent, state: Mutex::new(state) }
     }
 

@@ -14,6 +14,7 @@ tests::conformance! {
     composite_key_and_new_format,
     redacted_values_are_nowhere,
     save_decides_by_the_key,
+    order_is_kept_where_nothing_is_returned,
     large_and_odd_payloads_are_kept,
 }
 
@@ -245,4 +246,31 @@ async fn large_and_odd_payloads_are_kept(db: Arc<TestDb>) {
     txn.commit().await.unwrap();
     let last = db.log().await.pop().unwrap();
     assert_eq!(last.occurred_at.to_rfc3339(), "1999-12-31T18:29:59.123456+00:00");
+}
+
+/// `update_without_returning` brings no row back: the library reads it before anything else happens.
+async fn order_is_kept_where_nothing_is_returned(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let id = insert(&events, "a").await.id;
+    let budget =
+        |budget| campaign::ActiveModel { id: Unchanged(id), budget: Set(budget), ..Default::default() };
+    let txn = events.begin(context()).await.unwrap();
+    budget(1).update_without_returning(&txn).await.unwrap();
+    txn.emit(Event::custom("between")).await.unwrap();
+    budget(2).update_without_returning(&txn).await.unwrap();
+    assert_eq!(campaign::Entity::find_by_id(id).one(&txn).await.unwrap().unwrap().budget, 2);
+    budget(3).update_without_returning(&txn).await.unwrap();
+    let nested = txn.begin().await.unwrap();
+    budget(4).update_without_returning(&nested).await.unwrap();
+    nested.commit().await.unwrap();
+    let lost = txn.begin().await.unwrap();
+    budget(5).update_without_returning(&lost).await.unwrap();
+    lost.rollback().await.unwrap();
+    budget(6).update_without_returning(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    let news: Vec<_> =
+        log[1..].iter().map(|row| row.event_data["changes"]["budget"]["new"].clone()).collect();
+    assert_eq!(news, [json!(1), Value::Null, json!(2), json!(3), json!(4), json!(6)]);
+    assert_eq!(log[2].event_type, "between");
 }

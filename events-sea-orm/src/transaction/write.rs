@@ -1,0 +1,398 @@
+//! A statement on its way through the unit of work: looked at, sent, and, if it is a tracked write, recorded.
+
+use std::sync::Arc;
+
+use events_core::TeamScope;
+use sea_orm::{
+    ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, StatementBuilder, Value,
+    sea_query::UpdateStatement,
+};
+
+use super::{
+    Announcement, Busy, EventTransaction, Kind, ended,
+    in_flight::InFlight,
+    level::{Doubt, Unread},
+    statement::Inspected,
+};
+use crate::{
+    backend::{self, Lock},
+    error::Refused,
+    record::{self, Change},
+    store,
+    tracked::{OLD, RowImage},
+    withhold::withhold,
+};
+
+/// How a statement is sent, and what came back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Execute,
+    ExecuteUnprepared,
+    QueryOne,
+    QueryAll,
+}
+
+pub(super) enum Reply {
+    Executed(ExecResult),
+    One(Option<QueryResult>),
+    All(Vec<QueryResult>),
+}
+
+impl EventTransaction {
+    pub(super) fn inner(&self) -> Result<&Arc<DatabaseTransaction>, Refused> {
+        self.inner.as_ref().ok_or_else(ended)
+    }
+
+    async fn send(&self, busy: &Busy, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
+        let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
+        let answer = InFlight::new(async move {
+            let answer = match verb {
+                Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
+                Verb::ExecuteUnprepared => {
+                    inner.execute_unprepared(&statement.sql).await.map(Reply::Executed)
+                }
+                Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
+                Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
+            };
+            // In this order: a transaction that was dropped meanwhile goes with the unit, its connection being free.
+            drop((inner, unit));
+            drop(busy);
+            answer
+        });
+        answer.await.inspect_err(|_| self.level.poison("the database reported an error"))
+    }
+
+    /// Sends a statement of the library's own: no consumer and no hook has a say in it.
+    pub(super) async fn send_own(&self, statement: Statement) -> Result<(), DbErr> {
+        let busy = self.unit.busy().await;
+        let doubt = self.level.doubt("writing the events was cancelled");
+        let sent = self.send(&busy, Verb::Execute, statement).await;
+        doubt.settle();
+        sent.map(drop)
+    }
+
+    /// Every statement comes through here.
+    ///
+    /// Announcements are taken before the first await: SeaORM sends a statement in the very poll in which its hook
+    /// returned, so what is announced then belongs to it, and what it does not use is stale.
+    pub(super) async fn dispatch(
+        &self,
+        verb: Verb,
+        inspected: Inspected,
+        statement: Statement,
+        update: Option<&UpdateStatement>,
+    ) -> Result<Reply, DbErr> {
+        if inspected.kind == Kind::Read {
+            self.level.check_healthy()?;
+            let busy = self.unit.busy().await;
+            self.level.check_healthy()?;
+            let asked = (verb == Verb::QueryOne).then_some(&statement);
+            if let Some(answer) = self.catch_up(&busy, asked).await? {
+                return Ok(answer);
+            }
+            return self.send(&busy, verb, statement).await;
+        }
+        let mut announced = std::mem::take(&mut self.level.state().announced);
+        self.check_write(&inspected)?;
+        announced.retain(|announcement| belongs(announcement, &inspected, &statement));
+        let busy = self.unit.busy().await;
+        self.level.check_writable()?;
+        self.catch_up(&busy, None).await?;
+        let doubt = self.level.doubt("a write was cancelled half way");
+        if announced.is_empty() {
+            let reply = self.send(&busy, verb, statement).await;
+            doubt.settle();
+            return reply;
+        }
+        let redacts = announced.iter().any(|announcement| announcement.definition().redacts());
+        let reply = match update.and_then(|update| self.with_old(update, &announced)) {
+            Some(both) => self.tracked_update(&busy, announced, both, verb, statement, doubt).await,
+            None => self.tracked_write(&busy, announced, verb, statement, doubt).await,
+        };
+        if redacts { reply.map_err(withhold) } else { reply }
+    }
+
+    fn check_write(&self, inspected: &Inspected) -> Result<(), Refused> {
+        self.level.check_writable()?;
+        if inspected.kind == Kind::Schema {
+            return Err(Refused::Schema);
+        }
+        match inspected.written.iter().find(|table| store::is_own_table(table)) {
+            Some(table) => Err(Refused::OwnTable { table: table.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The update in a form that brings back the old row too, where the database has one.
+    fn with_old(&self, update: &UpdateStatement, announced: &[Announcement]) -> Option<Statement> {
+        let ([announcement], true) = (announced, backend::updates_with_old(self.unit.backend)) else {
+            return None;
+        };
+        let state = self.level.state();
+        let team = match &state.team {
+            TeamScope::Team(team) => Some(team.as_str()),
+            _ => None,
+        };
+        let update = announcement.rows.update_with_old(update, announcement.key.as_ref()?, team)?;
+        Some(StatementBuilder::build(&update, &self.unit.backend))
+    }
+
+    /// Old row, lock and update in one statement. If it finds no row, the long way tells why.
+    async fn tracked_update(
+        &self,
+        busy: &Busy,
+        announced: Vec<Announcement>,
+        both: Statement,
+        verb: Verb,
+        statement: Statement,
+        doubt: Doubt,
+    ) -> Result<Reply, DbErr> {
+        let reply = self.send(busy, Verb::QueryOne, both).await?;
+        let Reply::One(Some(row)) = &reply else {
+            return self.tracked_write(busy, announced, verb, statement, doubt).await;
+        };
+        let old = announced[0].rows.image(row, OLD);
+        let recorded = match old {
+            Ok(old) => self.record_reply(&announced, &[Some(old)], &reply),
+            Err(error) => Err(error),
+        };
+        self.settle(recorded, doubt).map(|()| reply)
+    }
+
+    /// Ends a write: its events are in the buffer, or nothing may be committed any more.
+    fn settle(&self, recorded: Result<(), DbErr>, doubt: Doubt) -> Result<(), DbErr> {
+        if recorded.is_err() {
+            self.level.poison("a row was written and its event could not be recorded");
+        }
+        doubt.settle();
+        recorded
+    }
+
+    /// Reads the old rows under lock, sends the statement, and records what changed: one step under the gate.
+    async fn tracked_write(
+        &self,
+        busy: &Busy,
+        mut announced: Vec<Announcement>,
+        verb: Verb,
+        statement: Statement,
+        doubt: Doubt,
+    ) -> Result<Reply, DbErr> {
+        let mut old_rows = Vec::with_capacity(announced.len());
+        for announcement in &announced {
+            let old = match self.old_row(busy, announcement).await {
+                Ok(old) => old,
+                Err(error) => {
+                    doubt.settle(); // nothing was written
+                    return Err(error);
+                }
+            };
+            old_rows.push(old);
+        }
+        let reply = self.send(busy, verb, statement).await?;
+        let recorded = match (&reply, announced.as_slice()) {
+            (Reply::Executed(result), [.., last]) if last.kind != Kind::Delete => {
+                if result.rows_affected() == 0 {
+                    Ok(())
+                } else if announced.len() == 1 {
+                    let unread = announced.pop().zip(old_rows.pop());
+                    unread.map_or(Ok(()), |(announcement, old)| self.leave_unread(announcement, old, result))
+                } else {
+                    self.record_unreturned(busy, &announced).await
+                }
+            }
+            _ => self.record_reply(&announced, &old_rows, &reply),
+        };
+        self.settle(recorded, doubt).map(|()| reply)
+    }
+
+    /// Without RETURNING the new row must be read. SeaORM does so next, for its caller: that answer will do for both.
+    fn leave_unread(
+        &self,
+        announcement: Announcement,
+        old: Option<RowImage>,
+        result: &ExecResult,
+    ) -> Result<(), DbErr> {
+        let key = match &announcement.key {
+            Some(key) => key.clone(),
+            None => announcement
+                .rows
+                .counted_key(result.last_insert_id())
+                .ok_or_else(|| unexpected(&announcement))?,
+        };
+        let select = StatementBuilder::build(&announcement.rows.select(&key), &self.unit.backend);
+        self.level.state().unread = Some(Unread { announcement, old, select });
+        Ok(())
+    }
+
+    /// Reads and records the row that the write before left unread. Answers the row if it is what is asked for.
+    pub(super) async fn catch_up(
+        &self,
+        busy: &Busy,
+        asked: Option<&Statement>,
+    ) -> Result<Option<Reply>, DbErr> {
+        let Some(Unread { announcement, old, select }) = self.level.state().unread.take() else {
+            return Ok(None);
+        };
+        let doubt = self.level.doubt("reading what was written was cancelled");
+        let is_asked = asked.is_some_and(|asked| asked.sql == select.sql && asked.values == select.values);
+        let redacts = announcement.definition().redacts();
+        let reply = self.send(busy, Verb::QueryOne, select).await;
+        let recorded = match &reply {
+            Ok(Reply::One(None)) => Err(unexpected(&announcement)),
+            Ok(row) => self.record_reply(&[announcement], &[old], row),
+            Err(_) => Ok(()),
+        };
+        let result = self.settle(recorded, doubt).and(reply);
+        let reply = if redacts { result.map_err(withhold) } else { result }?;
+        Ok(is_asked.then_some(reply))
+    }
+
+    /// As [`catch_up`](Self::catch_up), where no statement follows.
+    pub(super) async fn caught_up(&self) -> Result<(), DbErr> {
+        if self.level.state().unread.is_some() {
+            let busy = self.unit.busy().await;
+            self.catch_up(&busy, None).await?;
+        }
+        Ok(())
+    }
+
+    /// The row as the database holds it, locked, and of a team that this context may touch.
+    async fn old_row(&self, busy: &Busy, announcement: &Announcement) -> Result<Option<RowImage>, DbErr> {
+        let (lock, Some(key)) = (
+            match announcement.kind {
+                Kind::Update => Lock::ForUpdate,
+                Kind::Delete => Lock::ForDelete,
+                _ => return Ok(None),
+            },
+            &announcement.key,
+        ) else {
+            return Ok(None);
+        };
+        let old = self.read_row(busy, announcement, key, Some(lock)).await?;
+        if let Some(old) = &old {
+            let team = self.level.state().team.clone();
+            record::team_of(announcement.definition(), old, &team)?;
+        }
+        Ok(old)
+    }
+
+    async fn read_row(
+        &self,
+        busy: &Busy,
+        announcement: &Announcement,
+        key: &[Value],
+        lock: Option<Lock>,
+    ) -> Result<Option<RowImage>, DbErr> {
+        let mut select = announcement.rows.select(key);
+        if let Some(lock) = lock.and_then(|lock| backend::lock(self.unit.backend, lock)) {
+            select.lock(lock);
+        }
+        let statement = StatementBuilder::build(&select, &self.unit.backend);
+        match self.send(busy, Verb::QueryOne, statement).await? {
+            Reply::One(Some(row)) => announcement.rows.image(&row, "").map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Records what a reply says of the rows that were written.
+    fn record_reply(
+        &self,
+        announced: &[Announcement],
+        old_rows: &[Option<RowImage>],
+        reply: &Reply,
+    ) -> Result<(), DbErr> {
+        let first = &announced[0];
+        let image = |row: &QueryResult| first.rows.image(row, "");
+        let rows: Vec<RowImage> = match reply {
+            Reply::One(row) => row.iter().map(image).collect::<Result<_, _>>()?,
+            Reply::All(rows) => rows.iter().map(image).collect::<Result<_, _>>()?,
+            Reply::Executed(_) => Vec::new(),
+        };
+        match first.kind {
+            Kind::Insert => {
+                for row in rows {
+                    let announcement = announcement_of(announced, &row)?;
+                    self.record(announcement, Change::Created(&row))?;
+                }
+            }
+            Kind::Update => {
+                let Some(new) = rows.first() else { return Ok(()) };
+                let (Some(old), Some(key)) = (&old_rows[0], &first.key) else {
+                    return Err(unexpected(first));
+                };
+                if new.key != *key {
+                    return Err(unexpected(first));
+                }
+                record::same_team(first.definition(), old, new)?;
+                self.record(first, Change::Updated(old, new))?;
+            }
+            Kind::Delete => {
+                let gone = match reply {
+                    Reply::Executed(result) => result.rows_affected() > 0,
+                    Reply::One(_) | Reply::All(_) => !rows.is_empty(),
+                };
+                for (announcement, old) in announced.iter().zip(old_rows).filter(|_| gone) {
+                    let old = old.as_ref().ok_or_else(|| unexpected(announcement))?;
+                    self.record(announcement, Change::Deleted(old))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Records inserts that were sent together, where the database returned no rows: each is read by its key.
+    async fn record_unreturned(&self, busy: &Busy, announced: &[Announcement]) -> Result<(), DbErr> {
+        for announcement in announced {
+            let key = announcement.key.as_ref().ok_or_else(|| unexpected(announcement))?;
+            let row = self.read_row(busy, announcement, key, None).await?;
+            let row = row.ok_or_else(|| unexpected(announcement))?;
+            self.record(announcement, Change::Created(&row))?;
+        }
+        Ok(())
+    }
+
+    fn record(&self, announcement: &Announcement, change: Change<'_>) -> Result<(), Refused> {
+        let definition = announcement.definition();
+        let mut state = self.level.state();
+        let row = match change {
+            Change::Created(row) | Change::Updated(_, row) | Change::Deleted(row) => row,
+        };
+        let team = record::team_of(definition, row, &state.team)?;
+        if matches!(state.team, events_core::TeamScope::New) {
+            state.team = events_core::TeamScope::Team(team.clone());
+        }
+        let options = &announcement.options;
+        let mut events =
+            record::events(definition, change, options, &team, &self.unit.context, self.unit.id)?;
+        state.buffer.append(&mut events);
+        Ok(())
+    }
+}
+
+/// Whether the announcement is for this very statement: kind, table and key.
+fn belongs(announcement: &Announcement, inspected: &Inspected, statement: &Statement) -> bool {
+    let table = announcement.definition().table();
+    if announcement.kind != inspected.kind || inspected.written.iter().all(|written| written != table) {
+        return false;
+    }
+    let (Kind::Update | Kind::Delete, Some(key)) = (announcement.kind, &announcement.key) else {
+        return true;
+    };
+    // The key stands in the condition, which comes last.
+    let values = statement.values.as_ref().map(|values| values.0.as_slice()).unwrap_or_default();
+    if announcement.kind == Kind::Update {
+        values.ends_with(key)
+    } else {
+        key.iter().all(|part| values.contains(part))
+    }
+}
+
+fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {
+    let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| *key == row.key);
+    announced.iter().find(fits).ok_or_else(|| unexpected(&announced[0]))
+}
+
+fn unexpected(announcement: &Announcement) -> DbErr {
+    Refused::UnexpectedRow { object_type: announcement.definition().object_type() }.into()
+}
