@@ -1,14 +1,17 @@
 //! What the generated `ActiveModelBehavior` calls: one line each there, everything else here.
 
-use sea_orm::{ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, Value};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable, Value,
+};
 
 use crate::{
     connection::EventConnection,
     error::Refused,
     record, saves, scope,
-    tracked::{self, Definition, RowImage, TeamSource, Tracked},
+    tracked::{self, Definition, Field, RowImage, TeamSource, Tracked},
     transaction::{Announcement, EventTransaction, HookFuture, Kind},
     typed::downcast_ref,
+    value,
 };
 
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
@@ -89,6 +92,7 @@ where
     let definition = Model::<A>::definition();
     let key = tracked::key_of(&active);
     if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
+        check_values(&active, definition, kind)?;
         check_team(&active, definition, kind, &key, txn)?;
         let options = saves::take_options(definition);
         let rows = tracked::rows::<A::Entity>();
@@ -97,6 +101,7 @@ where
         return Ok(active);
     }
     if scope::is_active() {
+        check_values(&active, definition, kind)?;
         let rows = tracked::rows::<A::Entity>();
         scope::before(rows, kind, key, set_team(&active, definition), db).await?;
         return Ok(active);
@@ -118,9 +123,29 @@ where
     Ok(active)
 }
 
+/// Refuses what could not be recorded while nothing is sent yet.
+fn check_values<A: ActiveModelTrait>(active: &A, definition: &Definition, kind: Kind) -> Result<(), Refused> {
+    if kind == Kind::Delete {
+        return Ok(());
+    }
+    for column in <A::Entity as EntityTrait>::Column::iter() {
+        let ActiveValue::Set(value) = active.get(column) else { continue };
+        let checked = match &value {
+            Value::String(Some(text)) => value::no_nul(text),
+            Value::Json(Some(json)) => value::check_json(json),
+            _ => continue,
+        };
+        let Err(source) = checked else { continue };
+        let recorded = |field: &&Field| field.column() == column.as_str() && !field.is_redacted();
+        if let Some(field) = definition.fields().iter().find(recorded) {
+            return Err(definition.value_error(field.name(), source));
+        }
+    }
+    Ok(())
+}
+
 /// The team column's value as the caller set it, if at all.
 fn set_team<A: ActiveModelTrait>(active: &A, definition: &Definition) -> Option<Value> {
-    use sea_orm::{ActiveValue, IdenStatic, Iterable};
     let TeamSource::Column(team) = definition.team() else { return None };
     let column = <A::Entity as EntityTrait>::Column::iter().find(|column| column.as_str() == team)?;
     match active.get(column) {

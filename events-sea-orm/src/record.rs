@@ -172,7 +172,7 @@ pub(crate) fn emitted(
     if let Some(object) = &object {
         object.check()?;
     }
-    value::refuse_nul(&new.event_data).map_err(|source| Refused::Value {
+    value::check_json(&new.event_data).map_err(|source| Refused::Value {
         object_type: event_type.to_string(),
         field: "event_data".to_owned(),
         source,

@@ -184,7 +184,7 @@ impl Definition {
         value::to_json(value).map_err(|source| self.value_error(field.name, source))
     }
 
-    fn value_error(&self, field: &str, source: ValueError) -> Refused {
+    pub(crate) fn value_error(&self, field: &str, source: ValueError) -> Refused {
         Refused::Value { object_type: self.object_type.to_owned(), field: field.to_owned(), source }
     }
 

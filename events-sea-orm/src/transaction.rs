@@ -6,7 +6,13 @@ mod level;
 mod statement;
 mod write;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use events_core::{Context, Event, EventType, NewEvent, Subject};
 use futures_util::lock::{Mutex as Gate, OwnedMutexGuard};
@@ -29,6 +35,7 @@ use crate::{
     saves, store,
     tracked::Tracked,
     value,
+    withhold::withhold,
 };
 
 /// A unit of work: a database transaction that knows for whom it is and records an event for every tracked save.
@@ -64,6 +71,8 @@ struct Unit {
     backend: DbBackend,
     /// Held while the connection is in use, so that a tracked save is one step and a drop knows.
     gate: Arc<Gate<()>>,
+    /// Whether a row with redacted fields was saved.
+    redacts: AtomicBool,
     /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
     dropped_busy: std::sync::Mutex<Vec<Arc<DatabaseTransaction>>>,
 }
@@ -72,6 +81,11 @@ struct Unit {
 type Busy = Arc<OwnedMutexGuard<()>>;
 
 impl Unit {
+    /// An error of a commit: a deferred constraint is looked at then, and the database quotes the row that breaks it.
+    fn commit_error(&self, error: DbErr) -> DbErr {
+        if self.redacts.load(Ordering::Relaxed) { withhold(error) } else { error }
+    }
+
     async fn busy(&self) -> Busy {
         Arc::new(Arc::clone(&self.gate).lock_owned().await)
     }
@@ -112,6 +126,7 @@ impl EventTransaction {
                 context,
                 backend,
                 gate: Arc::default(),
+                redacts: AtomicBool::new(false),
                 dropped_busy: std::sync::Mutex::default(),
             }),
         }
@@ -214,6 +229,7 @@ impl EventTransaction {
         };
         let _busy = self.unit.busy().await;
         self.end()?.commit().await.map_err(|error| {
+            let error = self.unit.commit_error(error);
             if backend::commit_is_unknown(self.unit.backend, &error) {
                 UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
             } else {
@@ -242,7 +258,7 @@ impl EventTransaction {
             }
             Err(error) => {
                 parent.poison("the commit of a nested unit of work failed");
-                Err(CommitError::Failed(error))
+                Err(CommitError::Failed(self.unit.commit_error(error)))
             }
         }
     }
@@ -344,6 +360,9 @@ impl EventTransaction {
 
     pub(crate) fn announce(&self, announcement: Announcement) -> Result<(), Refused> {
         self.level.check_writable()?;
+        if announcement.definition().redacts() {
+            self.unit.redacts.store(true, Ordering::Relaxed);
+        }
         self.level.state().announced.push(announcement);
         Ok(())
     }
@@ -424,7 +443,7 @@ where
 /// Refuses a context whose parts cannot be stored.
 pub(crate) fn check_context(context: &Context) -> Result<(), Refused> {
     context.check()?;
-    value::refuse_nul(&context.to_json()).map_err(|source| Refused::Value {
+    value::check_json(&context.to_json()).map_err(|source| Refused::Value {
         object_type: "context".to_owned(),
         field: "context".to_owned(),
         source,

@@ -9,7 +9,7 @@
 //! | text, enums (as stored), `char` | string; a NUL is refused |
 //! | bytes | base64 with padding |
 //! | UUID | hyphenated lower-case string |
-//! | JSON | as it is |
+//! | JSON | as it is; the database may spell a number in other digits of the same value |
 //! | date | `"2026-11-23"` |
 //! | time of day | `"18:06:27.000000"` |
 //! | date and time without zone | `"2026-11-23T18:06:27.000000"` |
@@ -18,7 +18,13 @@
 //! | network and MAC addresses | string |
 //! | NULL | `null` |
 //!
-//! Times are cut to microseconds, which is what every supported database can keep.
+//! Times are cut to microseconds, which is what every supported database can keep. NULL and the JSON `null` of a JSON
+//! column are recorded alike.
+
+#[cfg(feature = "postgres-array")]
+mod array;
+#[cfg(feature = "with-time")]
+mod time_crate;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
@@ -32,6 +38,11 @@ pub enum ValueError {
     /// Text with a NUL character, which PostgreSQL's JSON cannot hold.
     #[error("its text holds a NUL character, which cannot be recorded: remove it before saving")]
     Nul,
+    /// JSON nested so deeply that no reader could have the event back.
+    #[error(
+        "its JSON is nested more than {DEPTH} levels deep, which cannot be read back: flatten it before saving"
+    )]
+    Deep,
     /// A type that this build does not know.
     #[error(
         "its type cannot be recorded: enable the feature of events-sea-orm named like SeaORM's for it, or use `#[track(with = ..)]`"
@@ -45,13 +56,18 @@ pub enum ValueError {
     },
 }
 
+/// How deeply JSON may be nested. serde_json, and with it every reader of the log, gives up at 128 levels, of which the
+/// event itself has a few.
+const DEPTH: usize = 120;
+
 const TIME: &str = "%H:%M:%S%.6f";
 const DATE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.6f";
 
 /// A database value as it is recorded.
 ///
 /// # Errors
-/// [`ValueError::Nul`] for text with a NUL, [`ValueError::Unsupported`] for a type this build does not know.
+/// [`ValueError::Nul`] for text with a NUL, [`ValueError::Deep`] for JSON nested beyond 120 levels,
+/// [`ValueError::Unsupported`] for a type this build does not know.
 ///
 /// # Examples
 /// ```
@@ -81,7 +97,7 @@ pub fn to_json(value: &Value) -> Result<Json, ValueError> {
         Value::Bytes(v) => v.as_ref().map_or(Json::Null, |bytes| Json::from(STANDARD.encode(bytes))),
         Value::Json(v) => match v {
             Some(json) => {
-                refuse_nul(json)?;
+                check_json(json)?;
                 (**json).clone()
             }
             None => Json::Null,
@@ -104,7 +120,12 @@ pub fn to_json(value: &Value) -> Result<Json, ValueError> {
             v.map_or(Json::Null, |at| Json::from(time_crate::offset_date_time(at)))
         }
         #[cfg(feature = "with-rust_decimal")]
-        Value::Decimal(v) => v.map_or(Json::Null, |decimal| Json::from(decimal.to_string())),
+        Value::Decimal(v) => v.map_or(Json::Null, |mut decimal| {
+            if decimal.is_zero() {
+                decimal.set_sign_positive(true); // no database has a decimal -0, and parsing drops its sign
+            }
+            Json::from(decimal.to_string())
+        }),
         #[cfg(feature = "with-bigdecimal")]
         Value::BigDecimal(v) => {
             v.as_ref().map_or(Json::Null, |decimal| Json::from(decimal.to_plain_string()))
@@ -133,21 +154,36 @@ fn enum_text(value: &sea_orm::sea_query::OptionEnum) -> Option<&str> {
 }
 
 fn text(text: &str) -> Result<Json, ValueError> {
-    if text.contains('\0') { Err(ValueError::Nul) } else { Ok(Json::from(text)) }
+    no_nul(text).map(|()| Json::from(text))
 }
 
-/// Refuses JSON with a NUL in any text or key: no database keeps it.
-pub(crate) fn refuse_nul(json: &Json) -> Result<(), ValueError> {
-    let clean = match json {
-        Json::String(text) => !text.contains('\0'),
-        Json::Array(items) => return items.iter().try_for_each(refuse_nul),
-        Json::Object(fields) => {
-            fields.values().try_for_each(refuse_nul)?;
-            fields.keys().all(|key| !key.contains('\0'))
+pub(crate) fn no_nul(text: &str) -> Result<(), ValueError> {
+    if text.contains('\0') { Err(ValueError::Nul) } else { Ok(()) }
+}
+
+/// Refuses JSON that could not be had back: a NUL in any text or key is kept by no database, and what is nested too
+/// deeply by no reader.
+pub(crate) fn check_json(json: &Json) -> Result<(), ValueError> {
+    check_nested(json, DEPTH)
+}
+
+fn check_nested(json: &Json, levels: usize) -> Result<(), ValueError> {
+    let inner = || levels.checked_sub(1).ok_or(ValueError::Deep);
+    match json {
+        Json::String(text) => no_nul(text),
+        Json::Array(items) => {
+            let levels = inner()?;
+            items.iter().try_for_each(|item| check_nested(item, levels))
         }
-        _ => true,
-    };
-    if clean { Ok(()) } else { Err(ValueError::Nul) }
+        Json::Object(fields) => {
+            let levels = inner()?;
+            fields.iter().try_for_each(|(key, value)| {
+                no_nul(key)?;
+                check_nested(value, levels)
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn float(number: f64) -> Json {
@@ -173,6 +209,8 @@ fn utc(at: DateTime<Utc>) -> Json {
 
 /// A recorded value as a database value of the type that `like` has.
 ///
+/// `null` is NULL, whatever `like` holds; only where `like` is a JSON value that is there, it is the JSON `null`.
+///
 /// # Errors
 /// [`ValueError::Mismatch`] if `json` does not hold such a value.
 ///
@@ -186,7 +224,7 @@ fn utc(at: DateTime<Utc>) -> Json {
 /// assert_eq!(from_json(&json!(null), &Value::Int(Some(1))), Ok(Value::Int(None)));
 /// ```
 pub fn from_json(json: &Json, like: &Value) -> Result<Value, ValueError> {
-    if json.is_null() && !matches!(like, Value::Json(_)) {
+    if json.is_null() && !matches!(like, Value::Json(Some(_))) {
         return Ok(like.as_null());
     }
     Ok(match like {
@@ -203,6 +241,7 @@ pub fn from_json(json: &Json, like: &Value) -> Result<Value, ValueError> {
         Value::Float(_) => Value::Float(Some(from_float(json)? as f32)),
         Value::Double(_) => Value::Double(Some(from_float(json)?)),
         Value::String(_) => Value::String(Some(string(json, "text")?.to_owned())),
+        Value::Enum(like) => Value::Enum(enum_of(string(json, "text")?, like)),
         Value::Char(_) => Value::Char(Some(parse(json, "a character")?)),
         Value::Bytes(_) => {
             let bytes = STANDARD.decode(string(json, "base64")?);
@@ -244,10 +283,27 @@ pub fn from_json(json: &Json, like: &Value) -> Result<Value, ValueError> {
         Value::IpNetwork(_) => Value::IpNetwork(Some(parse(json, "a network address")?)),
         #[cfg(feature = "with-mac_address")]
         Value::MacAddress(_) => Value::MacAddress(Some(parse(json, "a MAC address")?)),
-        // An array's element type stands in its first element, which a null array does not have.
+        #[cfg(feature = "postgres-array")]
+        Value::Array(item_type, items) => {
+            let first = items.as_ref().and_then(|items| items.first()).map(Value::as_null);
+            let like = first.or_else(|| array::null_item(item_type)).ok_or(ValueError::Unsupported)?;
+            let items = json.as_array().ok_or(mismatch("an array"))?;
+            let items = items.iter().map(|item| from_json(item, &like)).collect::<Result<_, _>>()?;
+            Value::Array(item_type.clone(), Some(Box::new(items)))
+        }
+        // As in `to_json`.
         #[allow(unreachable_patterns)]
         _ => return Err(ValueError::Unsupported),
     })
+}
+
+fn enum_of(text: &str, like: &sea_orm::sea_query::OptionEnum) -> sea_orm::sea_query::OptionEnum {
+    use sea_orm::sea_query::{Enum, OptionEnum};
+    let type_name = match like {
+        OptionEnum::Some(like) => like.type_name.clone(),
+        OptionEnum::None(type_name) => type_name.clone(),
+    };
+    OptionEnum::Some(Box::new(Enum { type_name, value: text.to_owned().into() }))
 }
 
 fn mismatch(expected: &'static str) -> ValueError {
@@ -281,89 +337,38 @@ fn instant(json: &Json) -> Result<DateTime<Utc>, ValueError> {
     parse::<DateTime<FixedOffset>>(json, "a date and time with zone").map(|at| at.to_utc())
 }
 
-/// Whether both are recorded alike. Not `==`: a NaN stays a NaN, and a decimal's scale counts.
-pub(crate) fn same(old: &Value, new: &Value) -> bool {
-    match (old, new) {
-        (Value::Double(Some(old)), Value::Double(Some(new))) => {
-            old.to_bits() == new.to_bits() || (old.is_nan() && new.is_nan())
-        }
-        (Value::Float(Some(old)), Value::Float(Some(new))) => {
-            old.to_bits() == new.to_bits() || (old.is_nan() && new.is_nan())
-        }
+/// Whether two that are equal may be written in different digits.
+fn has_scale(value: &Value) -> bool {
+    match value {
         #[cfg(feature = "with-rust_decimal")]
-        (Value::Decimal(Some(old)), Value::Decimal(Some(new))) => old == new && old.scale() == new.scale(),
+        Value::Decimal(_) => true,
+        #[cfg(feature = "with-bigdecimal")]
+        Value::BigDecimal(_) => true,
         #[cfg(feature = "postgres-array")]
-        (Value::Array(_, Some(old)), Value::Array(_, Some(new))) => {
-            old.len() == new.len() && old.iter().zip(new.iter()).all(|(old, new)| same(old, new))
-        }
-        _ => old == new,
+        Value::Array(..) => true,
+        _ => false,
     }
 }
 
-#[cfg(feature = "with-time")]
-mod time_crate {
-    //! The `time` crate, whose own formatting needs descriptions at run time.
-
-    use sea_orm::prelude::{TimeDate, TimeDateTime, TimeDateTimeWithTimeZone, TimeTime};
-
-    use super::{ValueError, mismatch};
-
-    pub(super) fn date(date: TimeDate) -> String {
-        // `chrono` writes years beyond 9999 with a sign as well.
-        let sign = if date.year() > 9999 {
-            "+"
-        } else if date.year() < 0 {
-            "-"
-        } else {
-            ""
-        };
-        format!("{sign}{:04}-{:02}-{:02}", date.year().abs(), u8::from(date.month()), date.day())
+/// Whether both are recorded alike. Not `==`: a NaN stays a NaN, a decimal's scale counts, a nanosecond does not.
+pub(crate) fn same(old: &Value, new: &Value) -> bool {
+    // Equal values are recorded alike, but for the sign of a float's zero and the scale of a decimal.
+    let exact = !matches!(old, Value::Float(_) | Value::Double(_)) && !has_scale(old);
+    if exact && old == new {
+        return true;
     }
-
-    pub(super) fn time(time: TimeTime) -> String {
-        let (hour, minute, second, micros) = time.as_hms_micro();
-        format!("{hour:02}:{minute:02}:{second:02}.{micros:06}")
-    }
-
-    pub(super) fn date_time(at: TimeDateTime) -> String {
-        format!("{}T{}", date(at.date()), time(at.time()))
-    }
-
-    pub(super) fn offset_date_time(at: TimeDateTimeWithTimeZone) -> String {
-        // Unix time is UTC. An instant at the very edge of the range has no such form and keeps its own digits.
-        let at = TimeDateTimeWithTimeZone::from_unix_timestamp_nanos(at.unix_timestamp_nanos()).unwrap_or(at);
-        format!("{}Z", date_time(TimeDateTime::new(at.date(), at.time())))
-    }
-
-    pub(super) fn from_date(text: &str) -> Result<TimeDate, ValueError> {
-        let parse = || {
-            let (unsigned, sign) = match text.strip_prefix('-') {
-                Some(rest) => (rest, -1),
-                None => (text.strip_prefix('+').unwrap_or(text), 1),
-            };
-            let mut parts = unsigned.splitn(3, '-');
-            let year: i32 = parts.next()?.parse().ok()?;
-            let month: u8 = parts.next()?.parse().ok()?;
-            let day: u8 = parts.next()?.parse().ok()?;
-            TimeDate::from_calendar_date(sign * year, month.try_into().ok()?, day).ok()
-        };
-        parse().ok_or(mismatch("a date"))
-    }
-
-    pub(super) fn from_time(text: &str) -> Result<TimeTime, ValueError> {
-        let parse = || {
-            let (clock, micros) = text.split_once('.').unwrap_or((text, "0"));
-            let mut parts = clock.splitn(3, ':').map(|part| part.parse::<u8>().ok());
-            let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-            let micros = format!("{micros:0<6}").parse().ok()?;
-            TimeTime::from_hms_micro(hour, minute, second, micros).ok()
-        };
-        parse().ok_or(mismatch("a time"))
-    }
-
-    pub(super) fn from_date_time(text: &str) -> Result<TimeDateTime, ValueError> {
-        let (date, time) = text.split_once('T').ok_or(mismatch("a date and time"))?;
-        Ok(TimeDateTime::new(from_date(date)?, from_time(time)?))
+    match (old, new) {
+        // Told apart without a copy.
+        (Value::String(_), Value::String(_)) | (Value::Bytes(_), Value::Bytes(_)) => false,
+        (Value::Json(old), Value::Json(new)) => {
+            let (old, new) = (old.as_deref(), new.as_deref());
+            old.unwrap_or(&Json::Null) == new.unwrap_or(&Json::Null)
+        }
+        _ => match (to_json(old), to_json(new)) {
+            (Ok(old), Ok(new)) => old == new,
+            // A type without JSON, in a redacted field.
+            _ => old == new,
+        },
     }
 }
 
@@ -428,6 +433,20 @@ mod tests {
         check(Decimal::new(1050, 2), json!("10.50"));
         check(Decimal::MAX, json!("79228162514264337593543950335"));
         assert!(!same(&Decimal::new(10, 1).into(), &Decimal::new(100, 2).into()));
+        let mut negative = Decimal::new(0, 2);
+        negative.set_sign_negative(true);
+        check(negative, json!("0.00"));
+        assert!(same(&negative.into(), &Decimal::new(0, 2).into()));
+    }
+
+    #[cfg(feature = "with-bigdecimal")]
+    #[test]
+    fn big_decimals_keep_their_scale() {
+        use sea_orm::prelude::BigDecimal;
+
+        let [one, other]: [BigDecimal; 2] = [10.into(), 100.into()];
+        let (one, other) = (one.with_scale(1), other.with_scale(2));
+        assert!(!same(&one.into(), &other.into()));
     }
 
     #[cfg(feature = "with-time")]
@@ -442,6 +461,65 @@ mod tests {
         check(TimeDateTime::new(date, time), json!("2026-11-23T01:02:03.000004"));
         let instant = TimeDateTimeWithTimeZone::from_unix_timestamp(0).unwrap();
         check(instant, json!("1970-01-01T00:00:00.000000Z"));
+    }
+
+    #[test]
+    fn what_is_recorded_alike_is_the_same() {
+        let time = |nanos| NaiveTime::from_hms_nano_opt(1, 2, 3, nanos).unwrap();
+        assert!(same(&time(4_000).into(), &time(4_999).into()), "a nanosecond is not recorded");
+        assert!(!same(&time(4_999).into(), &time(5_000).into()));
+        let at = |nanos| NaiveDate::MIN.and_time(time(nanos)).and_utc();
+        assert!(same(&at(4_000).into(), &at(4_999).into()));
+        assert!(same(&Value::Json(None), &Json::Null.into()), "both are recorded as null");
+        assert!(same(&f64::NAN.into(), &f64::NAN.into()));
+        assert!(!same(&0.0_f64.into(), &(-0.0_f64).into()));
+        assert!(!same(&"".into(), &Value::String(None)));
+    }
+
+    #[test]
+    fn null_in_a_json_column_comes_back_as_asked() {
+        let null = Json::Null;
+        assert_eq!(from_json(&null, &Value::Json(None)), Ok(Value::Json(None)));
+        assert_eq!(from_json(&null, &json!({}).into()), Ok(null.clone().into()));
+    }
+
+    #[test]
+    fn native_enums_come_back_as_such() {
+        use sea_orm::sea_query::{Enum, OptionEnum};
+        let live = Enum { type_name: "status".into(), value: "live".into() };
+        check(Value::Enum(OptionEnum::Some(Box::new(live.clone()))), json!("live"));
+        let null = Value::Enum(OptionEnum::None("status".into()));
+        assert_eq!(from_json(&json!("live"), &null), Ok(Value::Enum(OptionEnum::Some(Box::new(live)))));
+        assert!(from_json(&json!(1), &null).is_err());
+    }
+
+    #[cfg(feature = "postgres-array")]
+    #[test]
+    fn arrays_come_back_without_an_item_to_go_by() {
+        check(vec![1, -2], json!([1, -2]));
+        check(vec!["a".to_owned()], json!(["a"]));
+        check(Vec::<i32>::new(), json!([]));
+        let null = Value::from(Vec::<String>::new()).as_null();
+        assert_eq!(from_json(&json!(["x"]), &null), Ok(vec!["x".to_owned()].into()));
+        assert!(from_json(&json!([1]), &null).is_err());
+        assert!(from_json(&json!("x"), &null).is_err());
+        let dates = vec![NaiveDate::MIN, NaiveDate::MAX];
+        let null = Value::from(dates.clone()).as_null();
+        assert_eq!(from_json(&to_json(&dates.clone().into()).unwrap(), &null), Ok(dates.into()));
+    }
+
+    fn nested(levels: usize) -> Json {
+        (0..levels)
+            .fold(json!(1), |inner, level| if level % 2 == 0 { json!([inner]) } else { json!({"a": inner}) })
+    }
+
+    #[test]
+    fn json_that_no_reader_could_have_back_is_refused() {
+        let deepest = to_json(&nested(DEPTH).into()).unwrap();
+        let event = json!({"changes": {"doc": {"old": [deepest], "new": null}}}).to_string();
+        assert!(serde_json::from_str::<Json>(&event).is_ok());
+        assert_eq!(to_json(&nested(DEPTH + 1).into()), Err(ValueError::Deep));
+        assert_eq!(check_json(&nested(DEPTH + 1)), Err(ValueError::Deep));
     }
 
     #[test]

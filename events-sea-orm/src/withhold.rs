@@ -13,6 +13,8 @@ use sea_orm::{
     },
 };
 
+use crate::error::Refused;
+
 /// What is left of a database error: enough to decide, nothing that quotes a value.
 struct Withheld {
     code: Option<String>,
@@ -27,10 +29,17 @@ pub(crate) fn withhold(error: DbErr) -> DbErr {
         DbErr::Exec(error) => DbErr::Exec(strip(error)),
         DbErr::Query(error) => DbErr::Query(strip(error)),
         DbErr::Conn(error) => DbErr::Conn(strip(error)),
-        // Ours, or SeaORM's own: neither quotes a value.
+        // Said of a value that could not be read, often with the value.
+        DbErr::Type(_) => DbErr::Type(WITHHELD.to_owned()),
+        DbErr::Json(_) => DbErr::Json(WITHHELD.to_owned()),
+        DbErr::Custom(_) => DbErr::Custom(WITHHELD.to_owned()),
+        DbErr::TryIntoErr { .. } if Refused::of(&error).is_none() => DbErr::Type(WITHHELD.to_owned()),
+        // Ours, or SeaORM's own about the statement: neither quotes a value.
         other => other,
     }
 }
+
+const WITHHELD: &str = "withheld, as it may quote a redacted value";
 
 fn strip(error: RuntimeErr) -> RuntimeErr {
     let RuntimeErr::SqlxError(error) = error else {
@@ -47,7 +56,7 @@ fn strip(error: RuntimeErr) -> RuntimeErr {
         | sqlx::Error::WorkerCrashed => {
             return RuntimeErr::SqlxError(error);
         }
-        _ => sqlx::Error::Protocol("withheld, as it may quote a redacted value".into()),
+        _ => sqlx::Error::Protocol(WITHHELD.into()),
     };
     RuntimeErr::SqlxError(Arc::new(stripped))
 }
@@ -65,14 +74,14 @@ impl Withheld {
     }
 }
 
-/// The constraint, where a database names it in its message alone.
+/// The constraint, where a database names it in its message alone. Whole forms only: a value may hold the like.
 fn constraint_in(message: &str) -> Option<String> {
     // SQLite: `UNIQUE constraint failed: staff.password`.
-    if let Some((_, columns)) = message.split_once(" constraint failed: ") {
-        return Some(columns.to_owned());
+    if let Some((kind, columns)) = message.split_once(" constraint failed: ") {
+        return ["UNIQUE", "NOT NULL", "CHECK"].contains(&kind).then(|| columns.to_owned());
     }
     // MariaDB: the key comes last, after the value.
-    let (_, key) = message.rsplit_once(" for key ")?;
+    let (_, key) = message.strip_prefix("Duplicate entry '")?.rsplit_once("' for key '")?;
     Some(key.trim_matches('\'').to_owned())
 }
 
@@ -125,3 +134,42 @@ impl fmt::Display for Withheld {
 }
 
 impl Error for Withheld {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_constraint_is_told_and_never_a_value() {
+        let found = |message| constraint_in(message);
+        assert_eq!(found("UNIQUE constraint failed: staff.password").as_deref(), Some("staff.password"));
+        assert_eq!(found("Duplicate entry 's3cr3t' for key 'password'").as_deref(), Some("password"));
+        let quoted = "Duplicate entry 'a' for key 's3cr3t' for key 'password'";
+        assert_eq!(found(quoted).as_deref(), Some("password"));
+        for quoting in [
+            "Duplicate entry 'UNIQUE constraint failed: s3cr3t' for key 'password'",
+            "Duplicate entry ' constraint failed: s3cr3t' for key 'password'",
+            "Incorrect date value: 'x' for key 's3cr3t' for column 'born' at row 1",
+            "invalid input: \"UNIQUE constraint failed: s3cr3t\"",
+        ] {
+            assert!(found(quoting).is_none_or(|told| !told.contains("s3cr3t")), "{quoting}");
+        }
+    }
+
+    #[test]
+    fn errors_about_unreadable_values_lose_their_words() {
+        let source: Arc<dyn Error + Send + Sync> = Arc::from(Box::<dyn Error + Send + Sync>::from("s3cr3t"));
+        for error in [
+            DbErr::Type("unexpected value for Status enum: s3cr3t".to_owned()),
+            DbErr::Json("invalid type: string \"s3cr3t\"".to_owned()),
+            DbErr::Custom("s3cr3t".to_owned()),
+            DbErr::TryIntoErr { from: "String", into: "Key", source },
+            DbErr::Query(RuntimeErr::Internal("s3cr3t".to_owned())),
+            DbErr::Query(RuntimeErr::SqlxError(Arc::new(sqlx::Error::Decode("s3cr3t".into())))),
+        ] {
+            let left = withhold(error);
+            assert!(!format!("{left} {left:?}").contains("s3cr3t"), "{left:?}");
+        }
+        assert!(Refused::of(&withhold(Refused::NoTeam.into())).is_some(), "a refusal passes");
+    }
+}

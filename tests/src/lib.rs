@@ -1,6 +1,7 @@
 //! What the tests share: a database of its own for each, on each database.
 
 pub mod entities;
+pub mod json;
 pub mod proxy;
 mod wire;
 

@@ -95,6 +95,10 @@ impl EventTransaction {
         let mut announced = std::mem::take(&mut self.level.state().announced);
         self.check_write(&inspected)?;
         announced.retain(|announcement| belongs(announcement, &inspected, &statement));
+        if matches!(inspected.kind, Kind::Update | Kind::Delete) {
+            // One row at a time: those before were not sent, such as an update with nothing to set.
+            announced.drain(..announced.len().saturating_sub(1));
+        }
         let busy = self.unit.busy().await;
         self.level.check_writable()?;
         self.catch_up(&busy, None).await?;

@@ -14,6 +14,7 @@ tests::conformance! {
     veto_before_the_save_does_not_poison,
     failed_after_hook_poisons,
     missing_row_does_not_poison,
+    text_with_nul_is_refused_before_it_is_sent,
     schema_changes_and_own_table_are_refused,
     outcome_is_found_out,
     dropped_commit_is_all_or_nothing,
@@ -137,6 +138,25 @@ async fn missing_row_does_not_poison(db: Arc<TestDb>) {
     new_campaign("a").insert(&txn).await.unwrap();
     txn.commit().await.unwrap();
     assert_eq!(types(&db.log().await), ["CREATED"]);
+}
+
+async fn text_with_nul_is_refused_before_it_is_sent(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let mut active = insert(&events, "a").await.into_active_model();
+    let txn = events.begin(context()).await.unwrap();
+    active.name = Set("a\0b".to_owned());
+    for error in [
+        active.clone().update(&txn).await.unwrap_err(),
+        active.clone().update_without_returning(&txn).await.unwrap_err(),
+        new_campaign("c\0d").insert(&txn).await.unwrap_err(),
+    ] {
+        assert!(matches!(refusal(&error), Refused::Value { .. }), "{error}");
+        assert!(error.to_string().starts_with("field `name` of `campaign` cannot be recorded"), "{error}");
+    }
+    active.name = Set("b".to_owned());
+    active.update(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "UPDATED"]);
 }
 
 async fn schema_changes_and_own_table_are_refused(db: Arc<TestDb>) {
