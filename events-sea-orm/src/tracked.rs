@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, marker::PhantomData};
 use events_core::{ObjectRef, Subject};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, IdenStatic, Iterable,
-    ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryFilter, QueryResult, QuerySelect, QueryTrait,
-    TryFromU64, Value,
+    ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryFilter, QueryResult, QueryTrait, TryFromU64, Value,
     sea_query::{Expr, IntoValueTuple, LockType, Query, SelectStatement, TableRef, UpdateStatement},
 };
 use serde_json::Value as Json;
@@ -231,7 +230,7 @@ impl RowImage {
 /// How to find and read a row of a tracked table, its type forgotten.
 pub(crate) trait Rows: Send + Sync {
     fn definition(&self) -> &'static Definition;
-    /// The row of this key, as SeaORM itself asks for it.
+    /// The row of this key. A `LIMIT` would add nothing but work: SQLite plans a statement anew for each one bound.
     fn select(&self, key: &[Value]) -> SelectStatement;
     /// The key that the database counted up to.
     fn counted_key(&self, id: u64) -> Option<Vec<Value>>;
@@ -267,7 +266,7 @@ where
         for (column, value) in E::PrimaryKey::iter().zip(key) {
             select = select.filter(column.into_column().eq(value.clone()));
         }
-        select.limit(1).into_query()
+        select.into_query()
     }
 
     fn counted_key(&self, id: u64) -> Option<Vec<Value>> {

@@ -223,7 +223,9 @@ impl EventTransaction {
                 .counted_key(result.last_insert_id())
                 .ok_or_else(|| unexpected(&announcement))?,
         };
-        let select = StatementBuilder::build(&announcement.rows.select(&key), &self.unit.backend);
+        let mut select = announcement.rows.select(&key);
+        select.limit(1); // word for word as SeaORM asks
+        let select = StatementBuilder::build(&select, &self.unit.backend);
         self.level.state().unread = Some(Unread { announcement, old, select });
         Ok(())
     }
