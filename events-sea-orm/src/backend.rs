@@ -31,6 +31,12 @@ pub(crate) fn updates_with_old(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres
 }
 
+/// Whether this INSERT counts a row that is there already, and is kept as it is, like one that it inserted: MariaDB and
+/// MySQL, to which SeaORM's "do nothing" is an update that changes nothing.
+pub(crate) fn counts_kept_rows(sql: &str) -> bool {
+    sql.contains(" ON DUPLICATE KEY UPDATE ")
+}
+
 /// How a unit of work begins, where the caller did not say.
 pub(crate) fn begin_options(backend: DbBackend, mut options: TransactionOptions) -> TransactionOptions {
     match backend {

@@ -47,7 +47,7 @@ where
 {
     Box::pin(async move {
         if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
-            txn.forget_announcements();
+            txn.forget_update();
         } else if scope::is_active() {
             let kind = if insert { Kind::Insert } else { Kind::Update };
             scope::after(M::definition(), kind, Some(RowImage::of(&model)), &[], db).await?;
@@ -65,7 +65,7 @@ where
 {
     Box::pin(async move {
         if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
-            txn.forget_announcements();
+            txn.forget_update();
         } else if scope::is_active() {
             let key = tracked::key_of(&active).unwrap_or_default();
             scope::after(Model::<A>::definition(), Kind::Delete, None, &key, db).await?;

@@ -363,13 +363,17 @@ impl EventTransaction {
         if announcement.definition().redacts() {
             self.unit.redacts.store(true, Ordering::Relaxed);
         }
-        self.level.state().announced.push(announcement);
+        let mut state = self.level.state();
+        // A save that is tried again takes the place of one that a hook refused after this.
+        state.announced.retain(|other| announcement.key.is_none() || !other.is_of(&announcement));
+        state.announced.push(announcement);
         Ok(())
     }
 
-    /// Forgets what a save announced and did not use, such as an update with nothing set.
-    pub(crate) fn forget_announcements(&self) {
-        self.level.state().announced.clear();
+    /// Forgets the announcement of an update that had nothing to set. Rows of a junction table may have been announced
+    /// together with the one that was saved.
+    pub(crate) fn forget_update(&self) {
+        self.level.state().announced.retain(|other| other.kind != Kind::Update);
     }
 
     /// The team that saves must be of.

@@ -142,6 +142,128 @@ pub mod project {
         pub name: String,
         #[sea_orm(has_many)]
         pub tasks: HasMany<super::task::Entity>,
+        #[sea_orm(has_many, via = "project_label")]
+        pub labels: HasMany<super::label::Entity>,
+    }
+}
+
+/// What projects have many of, and the other way round.
+pub mod label {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "labels")]
+    #[tracked(object_type = "label", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track]
+        pub name: String,
+        #[sea_orm(has_many, via = "project_label")]
+        pub projects: HasMany<super::project::Entity>,
+    }
+}
+
+/// The junction table between them. Its hooks write rows of their own, and refuse the label of number 666.
+pub mod project_label {
+    use events_sea_orm::{Tracked, tracked_behavior};
+    use sea_orm::{Set, entity::prelude::*};
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "project_labels")]
+    #[tracked(object_type = "project_label", team = context, behavior = "custom")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        #[track]
+        pub project_id: i32,
+        #[sea_orm(primary_key, auto_increment = false)]
+        #[track]
+        pub label_id: i32,
+        #[sea_orm(belongs_to, from = "project_id", to = "id")]
+        pub project: BelongsTo<super::project::Entity>,
+        #[sea_orm(belongs_to, from = "label_id", to = "id")]
+        pub label: BelongsTo<super::label::Entity>,
+    }
+
+    #[tracked_behavior]
+    #[async_trait::async_trait]
+    impl ActiveModelBehavior for ActiveModel {
+        async fn before_save<C: ConnectionTrait>(self, db: &C, _insert: bool) -> Result<Self, DbErr> {
+            if self.label_id.try_as_ref() == Some(&666) {
+                return Err(DbErr::Custom("no such label".to_owned()));
+            }
+            visit(db).await?;
+            Ok(self)
+        }
+
+        async fn before_delete<C: ConnectionTrait>(self, db: &C) -> Result<Self, DbErr> {
+            visit(db).await?;
+            Ok(self)
+        }
+    }
+
+    async fn visit<C: ConnectionTrait>(db: &C) -> Result<(), DbErr> {
+        super::visit::ActiveModel { what: Set("link".to_owned()), ..Default::default() }.insert(db).await?;
+        Ok(())
+    }
+}
+
+/// Not tracked.
+pub mod visit {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "visits")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub what: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// A tree whose hook also touches the row above.
+pub mod folder {
+    use events_sea_orm::{Tracked, tracked_behavior};
+    use sea_orm::{IntoActiveModel, Set, entity::prelude::*};
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "folders")]
+    #[tracked(object_type = "folder", team = context, behavior = "custom")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub parent: Option<i32>,
+        #[track]
+        pub name: Option<String>,
+        #[track]
+        pub touched: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    #[tracked_behavior]
+    #[async_trait::async_trait]
+    impl ActiveModelBehavior for ActiveModel {
+        async fn before_save<C: ConnectionTrait>(self, db: &C, _insert: bool) -> Result<Self, DbErr> {
+            if let Some(Some(parent)) = self.parent.try_as_ref()
+                && let Some(parent) = Entity::find_by_id(*parent).one(db).await?
+            {
+                let touched = parent.touched + 1;
+                let mut parent = parent.into_active_model();
+                parent.touched = Set(touched);
+                parent.update(db).await?;
+            }
+            Ok(self)
+        }
     }
 }
 

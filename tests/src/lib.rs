@@ -64,6 +64,10 @@ impl TestDb {
             schema.create_table_from_entity(entities::note::Entity),
             schema.create_table_from_entity(entities::project::Entity),
             schema.create_table_from_entity(entities::task::Entity),
+            schema.create_table_from_entity(entities::label::Entity),
+            schema.create_table_from_entity(entities::project_label::Entity),
+            schema.create_table_from_entity(entities::visit::Entity),
+            schema.create_table_from_entity(entities::folder::Entity),
         ] {
             self.db.execute(&table).await.expect("table");
         }

@@ -25,6 +25,13 @@ impl Announcement {
     pub(crate) fn definition(&self) -> &'static Definition {
         self.rows.definition()
     }
+
+    /// Whether both are of the same row and kind.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.key == other.key
+            && std::ptr::eq(self.definition(), other.definition())
+    }
 }
 
 /// A row that was written and has yet to be read, because the database returned none.

@@ -92,13 +92,8 @@ impl EventTransaction {
             }
             return self.send(&busy, verb, statement).await;
         }
-        let mut announced = std::mem::take(&mut self.level.state().announced);
+        let announced = self.take_announced(verb, &inspected, &statement);
         self.check_write(&inspected)?;
-        announced.retain(|announcement| belongs(announcement, &inspected, &statement));
-        if matches!(inspected.kind, Kind::Update | Kind::Delete) {
-            // One row at a time: those before were not sent, such as an update with nothing to set.
-            announced.drain(..announced.len().saturating_sub(1));
-        }
         let busy = self.unit.busy().await;
         self.level.check_writable()?;
         self.catch_up(&busy, None).await?;
@@ -114,6 +109,25 @@ impl EventTransaction {
             None => self.tracked_write(&busy, announced, verb, statement, doubt).await,
         };
         if redacts { reply.map_err(withhold) } else { reply }
+    }
+
+    /// What was announced of this statement.
+    ///
+    /// An update is sent as it is announced, so what another write finds is stale. Rows of a junction table are announced
+    /// together, with whatever their hooks save in between, and where none come back SeaORM inserts them one by one.
+    fn take_announced(&self, verb: Verb, inspected: &Inspected, statement: &Statement) -> Vec<Announcement> {
+        let mut state = self.level.state();
+        let taken = std::mem::take(&mut state.announced);
+        let (mut mine, mut others): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|announcement| belongs(announcement, inspected, statement));
+        let one_row =
+            inspected.kind == Kind::Update || (inspected.kind == Kind::Insert && verb == Verb::Execute);
+        if one_row {
+            others.extend(mine.drain(..mine.len().saturating_sub(1)));
+        }
+        others.retain(|other| other.kind != Kind::Update);
+        state.announced = others;
+        mine
     }
 
     fn check_write(&self, inspected: &Inspected) -> Result<(), Refused> {
@@ -183,7 +197,7 @@ impl EventTransaction {
     ) -> Result<Reply, DbErr> {
         let mut old_rows = Vec::with_capacity(announced.len());
         for announcement in &announced {
-            let old = match self.old_row(busy, announcement).await {
+            let old = match self.old_row(busy, announcement, &statement).await {
                 Ok(old) => old,
                 Err(error) => {
                     doubt.settle(); // nothing was written
@@ -194,14 +208,13 @@ impl EventTransaction {
         }
         let reply = self.send(busy, verb, statement).await?;
         let recorded = match (&reply, announced.as_slice()) {
-            (Reply::Executed(result), [.., last]) if last.kind != Kind::Delete => {
-                if result.rows_affected() == 0 {
+            (Reply::Executed(result), [only]) if only.kind != Kind::Delete => {
+                let kept = only.kind == Kind::Insert && old_rows[0].is_some();
+                if result.rows_affected() == 0 || kept {
                     Ok(())
-                } else if announced.len() == 1 {
+                } else {
                     let unread = announced.pop().zip(old_rows.pop());
                     unread.map_or(Ok(()), |(announcement, old)| self.leave_unread(announcement, old, result))
-                } else {
-                    self.record_unreturned(busy, &announced).await
                 }
             }
             _ => self.record_reply(&announced, &old_rows, &reply),
@@ -263,12 +276,18 @@ impl EventTransaction {
     }
 
     /// The row as the database holds it, locked, and of a team that this context may touch.
-    async fn old_row(&self, busy: &Busy, announcement: &Announcement) -> Result<Option<RowImage>, DbErr> {
+    async fn old_row(
+        &self,
+        busy: &Busy,
+        announcement: &Announcement,
+        statement: &Statement,
+    ) -> Result<Option<RowImage>, DbErr> {
         let (lock, Some(key)) = (
             match announcement.kind {
                 Kind::Update => Lock::ForUpdate,
                 Kind::Delete => Lock::ForDelete,
                 _ => return Ok(None),
+                Kind::Insert if backend::counts_kept_rows(&statement.sql) => Lock::ForUpdate,
             },
             &announcement.key,
         ) else {
@@ -334,26 +353,22 @@ impl EventTransaction {
             }
             Kind::Delete => {
                 let gone = match reply {
-                    Reply::Executed(result) => result.rows_affected() > 0,
-                    Reply::One(_) | Reply::All(_) => !rows.is_empty(),
+                    Reply::Executed(result) => result.rows_affected(),
+                    Reply::One(_) | Reply::All(_) => rows.len() as u64,
                 };
-                for (announcement, old) in announced.iter().zip(old_rows).filter(|_| gone) {
-                    let old = old.as_ref().ok_or_else(|| unexpected(announcement))?;
+                if gone == 0 {
+                    return Ok(());
+                }
+                let were = announced.iter().zip(old_rows).filter_map(|(row, old)| Some((row, old.as_ref()?)));
+                let were: Vec<_> = were.collect();
+                if gone != were.len() as u64 {
+                    return Err(unexpected(first));
+                }
+                for (announcement, old) in were {
                     self.record(announcement, Change::Deleted(old))?;
                 }
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    /// Records inserts that were sent together, where the database returned no rows: each is read by its key.
-    async fn record_unreturned(&self, busy: &Busy, announced: &[Announcement]) -> Result<(), DbErr> {
-        for announcement in announced {
-            let key = announcement.key.as_ref().ok_or_else(|| unexpected(announcement))?;
-            let row = self.read_row(busy, announcement, key, None).await?;
-            let row = row.ok_or_else(|| unexpected(announcement))?;
-            self.record(announcement, Change::Created(&row))?;
         }
         Ok(())
     }
@@ -382,21 +397,22 @@ fn belongs(announcement: &Announcement, inspected: &Inspected, statement: &State
     if announcement.kind != inspected.kind || inspected.written.iter().all(|written| written != table) {
         return false;
     }
-    let (Kind::Update | Kind::Delete, Some(key)) = (announcement.kind, &announcement.key) else {
-        return true;
+    let Some(key) = &announcement.key else {
+        return announcement.kind == Kind::Insert; // without a key SeaORM sends nothing else
     };
-    // The key stands in the condition, which comes last.
+        // The key stands in the condition, which comes last.
     let values = statement.values.as_ref().map(|values| values.0.as_slice()).unwrap_or_default();
     if announcement.kind == Kind::Update {
         values.ends_with(key)
     } else {
-        key.iter().all(|part| values.contains(part))
+        let count = |parts: &[Value], part: &Value| parts.iter().filter(|other| *other == part).count();
+        key.iter().all(|part| count(values, part) >= count(key, part))
     }
 }
 
 fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {
     let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| *key == row.key);
-    announced.iter().find(fits).ok_or_else(|| unexpected(&announced[0]))
+    announced.iter().rev().find(fits).ok_or_else(|| unexpected(&announced[0]))
 }
 
 fn unexpected(announcement: &Announcement) -> DbErr {

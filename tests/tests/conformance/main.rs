@@ -7,18 +7,19 @@ use events_sea_orm::{
     Refused, ScopeError, Tracked, UnknownCommit, event,
 };
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, ModelTrait, PaginatorTrait, Set,
-    Statement, TransactionTrait, Unchanged,
+    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, ModelTrait,
+    PaginatorTrait, Set, Statement, TransactionSession, TransactionTrait, Unchanged,
 };
 use serde_json::{Value, json};
 use tests::{
     TEAM, TestDb, context,
-    entities::{campaign, note, price, tenant},
+    entities::{campaign, folder, note, price, tenant, visit},
     new_campaign, refusal, types,
 };
 
 mod consumers;
 mod generic;
+mod links;
 mod log;
 mod saves;
 mod scope;
