@@ -281,7 +281,8 @@ where
         team: Option<&str>,
     ) -> Option<UpdateStatement> {
         let old_name = |column: &E::Column| format!("{OLD}{}", column.as_str());
-        if E::Column::iter().any(|column| column.as_str().len() > MAX_COLUMN) {
+        let is_odd = |name: &str| name.len() > MAX_COLUMN || name.starts_with(OLD);
+        if E::Column::iter().any(|column| is_odd(column.as_str())) {
             return None;
         }
         let mut old = Query::select();

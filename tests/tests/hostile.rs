@@ -1,0 +1,483 @@
+//! Tables that nobody thought of: names, keys, triggers, and what a database does to a row on its own.
+
+use std::sync::Arc;
+
+use events_sea_orm::{ActiveModelEvents, CommitError, EventConnection, Events, Refused};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, ModelTrait,
+    PaginatorTrait, Schema, Set, TransactionTrait, Unchanged,
+};
+use serde_json::{Value as Json, json};
+use tests::{TestDb, context, refusal, types};
+
+tests::conformance! {
+    odd_names_are_quoted,
+    key_is_what_the_database_holds,
+    keys_go_to_their_limits,
+    children_are_let_go_by_the_database,
+    row_that_a_trigger_changes_is_recorded_as_it_became,
+}
+
+mod postgres_only {
+    macro_rules! on_postgres {
+        ($($case:ident),* $(,)?) => {
+            $(#[test] fn $case() { tests::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })*
+        };
+    }
+
+    on_postgres! {
+        row_that_a_trigger_holds_back_leaves_no_event,
+        key_that_a_trigger_changes_refuses_the_unit,
+        text_without_case_is_one_key,
+        row_moves_between_partitions,
+        tables_of_one_name_in_two_schemas,
+        view_is_saved_like_a_table,
+    }
+}
+
+/// Names that must be quoted, and those that the library's own statements could mistake for theirs.
+mod odd {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "Odd table's \"name`")]
+    #[tracked(all, object_type = "odd", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false, column_name = "Key")]
+        pub id: String,
+        pub old: i32,
+        pub seq: i32,
+        pub excluded: i32,
+        pub new: i32,
+        pub select: i32,
+        #[sea_orm(column_name = "größe \"x` '")]
+        pub size: i32,
+        pub value: i32,
+        #[sea_orm(column_name = "__old_value")]
+        pub old_value: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// A key of text.
+mod page {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "pages")]
+    #[tracked(object_type = "page", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub slug: String,
+        #[track]
+        pub title: String,
+        pub views: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// As `pages`, where PostgreSQL compares without case.
+mod article {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "articles")]
+    #[tracked(object_type = "article", team = "team")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false, select_as = "text", save_as = "citext")]
+        pub slug: String,
+        #[sea_orm(select_as = "text", save_as = "citext")]
+        pub team: String,
+        #[track]
+        #[sea_orm(select_as = "text", save_as = "citext")]
+        pub title: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// A number of 64 bits as the key, and a row that refers to another of its kind.
+mod node {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "nodes")]
+    #[tracked(object_type = "node", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i64,
+        #[track]
+        pub parent: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// Two tables of one name, in two schemas.
+mod stock {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(schema_name = "stock", table_name = "items")]
+    #[tracked(object_type = "stock_item", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        #[track]
+        pub count: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+mod billing {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(schema_name = "billing", table_name = "items")]
+    #[tracked(object_type = "billed_item", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        #[track]
+        pub count: i32,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+async fn connection(db: &TestDb) -> EventConnection {
+    events_sea_orm::migration::up(&db.db).await.unwrap();
+    Events::builder(db.db.clone()).build().await.unwrap().connection(context())
+}
+
+async fn create<E: EntityTrait>(db: &TestDb, entity: E) {
+    let schema = Schema::new(db.db.get_database_backend());
+    db.db.execute(&schema.create_table_from_entity(entity)).await.unwrap();
+}
+
+async fn run(db: &TestDb, statements: &[&str]) {
+    for sql in statements {
+        db.db.execute_unprepared(sql).await.unwrap();
+    }
+}
+
+async fn data(db: &TestDb) -> Vec<(String, Json)> {
+    db.log().await.into_iter().map(|row| (row.event_type, row.event_data)).collect()
+}
+
+fn page(slug: &str, title: &str) -> page::ActiveModel {
+    page::ActiveModel { slug: Set(slug.to_owned()), title: Set(title.to_owned()), views: Set(0) }
+}
+
+async fn odd_names_are_quoted(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, odd::Entity).await;
+    let key = "it's \"a\" key\n\\ \u{1F980} ``";
+    let row = odd::ActiveModel {
+        id: Set(key.to_owned()),
+        old: Set(1),
+        seq: Set(2),
+        excluded: Set(3),
+        new: Set(4),
+        select: Set(5),
+        size: Set(6),
+        value: Set(7),
+        old_value: Set(8),
+    };
+    let mut active = row.create_with_event(&connection).await.unwrap().into_active_model();
+    active.old = Set(10);
+    active.size = Set(60);
+    active.old_value = Set(80);
+    let active = active.update_with_event(&connection).await.unwrap().into_active_model();
+    active.delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert!(log.iter().all(|row| row.object_id.as_deref() == Some(key)));
+    assert_eq!(
+        log[1].event_data,
+        json!({"changes": {
+            "old": {"old": 1, "new": 10},
+            "größe \"x` '": {"old": 6, "new": 60},
+            "__old_value": {"old": 8, "new": 80},
+        }})
+    );
+    assert_eq!(log[2].event_data["final_values"]["__old_value"], 80);
+}
+
+/// MariaDB compares text without case unless told otherwise: 'HOME' finds the row 'home'.
+async fn key_is_what_the_database_holds(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, page::Entity).await;
+    page("home", "a").create_with_event(&connection).await.unwrap();
+    let loud = page::ActiveModel {
+        slug: Unchanged("HOME".to_owned()),
+        title: Set("b".to_owned()),
+        ..Default::default()
+    };
+    let updated = loud.clone().update_with_event(&connection).await;
+    if db.db.get_database_backend() != DbBackend::MySql {
+        assert!(matches!(updated, Err(DbErr::RecordNotUpdated)), "{updated:?}");
+        return;
+    }
+    assert_eq!(updated.unwrap().slug, "home");
+    loud.delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
+    assert!(log.iter().all(|row| row.object_id.as_deref() == Some("home")), "{log:?}");
+}
+
+async fn keys_go_to_their_limits(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, node::Entity).await;
+    for id in [i64::MIN, -1, 0, i64::MAX] {
+        let row = node::ActiveModel { id: Set(id), parent: Set(None) };
+        let mut active = row.create_with_event(&connection).await.unwrap().into_active_model();
+        active.parent = Set(Some(id));
+        active.update_with_event(&connection).await.unwrap();
+        let log = db.log().await.split_off(db.log().await.len() - 2);
+        assert!(log.iter().all(|row| row.object_id == Some(id.to_string())));
+        assert_eq!(log[1].event_data["changes"]["parent"], json!({"old": null, "new": id}));
+    }
+    create(&db, page::Entity).await;
+    let txn = connection.begin().await.unwrap();
+    for slug in ["", &"x".repeat(192)] {
+        let error = page(slug, "a").insert(&txn).await.unwrap_err();
+        assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+    }
+    let longest = "\u{e9}".repeat(191);
+    page(&longest, "a").insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    // A row of such a key that is there already can be saved as long as there is nothing to record.
+    let long = "x".repeat(200);
+    run(&db, &[&format!("INSERT INTO pages (slug, title, views) VALUES ('{long}', 'a', 0)")]).await;
+    let txn = connection.begin().await.unwrap();
+    let views = page::ActiveModel { slug: Unchanged(long.clone()), views: Set(1), ..Default::default() };
+    views.update(&txn).await.unwrap();
+    let title = page::ActiveModel { slug: Unchanged(long), title: Set("b".to_owned()), ..Default::default() };
+    let error = title.update(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+    txn.commit().await.unwrap();
+}
+
+/// What the database does to other rows by itself leaves no event; the next save tells the truth all the same.
+async fn children_are_let_go_by_the_database(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    run(
+        &db,
+        &["CREATE TABLE nodes (id bigint PRIMARY KEY, parent bigint, \
+           FOREIGN KEY (parent) REFERENCES nodes (id) ON DELETE SET NULL)"],
+    )
+    .await;
+    for (id, parent) in [(1, None), (2, Some(1)), (3, Some(3))] {
+        node::ActiveModel { id: Set(id), parent: Set(parent) }.create_with_event(&connection).await.unwrap();
+    }
+    let txn = connection.begin().await.unwrap();
+    for id in [1, 3] {
+        node::ActiveModel { id: Unchanged(id), ..Default::default() }.delete(&txn).await.unwrap();
+    }
+    node::ActiveModel { id: Unchanged(2), parent: Set(Some(2)) }.update(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let data = data(&db).await;
+    assert_eq!(data[4].1, json!({"final_values": {"parent": 3}}));
+    assert_eq!(data[5].1, json!({"changes": {"parent": {"old": null, "new": 2}}}));
+}
+
+async fn row_that_a_trigger_changes_is_recorded_as_it_became(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, page::Entity).await;
+    match db.db.get_database_backend() {
+        DbBackend::Postgres => {
+            run(
+                &db,
+                &[
+                    "CREATE FUNCTION loud() RETURNS trigger LANGUAGE plpgsql AS \
+                     $$ BEGIN NEW.title := upper(NEW.title); RETURN NEW; END $$",
+                    "CREATE TRIGGER loud BEFORE INSERT OR UPDATE ON pages FOR EACH ROW EXECUTE FUNCTION loud()",
+                ],
+            )
+            .await;
+        }
+        DbBackend::MySql => {
+            for event in ["INSERT", "UPDATE"] {
+                let sql = format!(
+                    "CREATE TRIGGER loud_{event} BEFORE {event} ON pages FOR EACH ROW SET NEW.title = upper(NEW.title)"
+                );
+                run(&db, &[&sql]).await;
+            }
+        }
+        // SQLite changes no row before it is written, and RETURNING tells what the statement itself wrote.
+        _ => return,
+    }
+    page("a", "first").create_with_event(&connection).await.unwrap();
+    let mut active = page("a", "first");
+    active.views = Set(1);
+    active.update_with_event(&connection).await.unwrap(); // FIRST is FIRST
+    page("a", "second").update_with_event(&connection).await.unwrap();
+    let data = data(&db).await;
+    assert_eq!(data.len(), 2);
+    assert_eq!(data[0].1["initial_values"], json!({"title": "FIRST"}));
+    assert_eq!(data[1].1, json!({"changes": {"title": {"old": "FIRST", "new": "SECOND"}}}));
+}
+
+async fn row_that_a_trigger_holds_back_leaves_no_event(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, page::Entity).await;
+    page("a", "first").create_with_event(&connection).await.unwrap();
+    run(
+        &db,
+        &[
+            "CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+            "CREATE TRIGGER held BEFORE INSERT OR UPDATE OR DELETE ON pages FOR EACH ROW EXECUTE FUNCTION held()",
+        ],
+    )
+    .await;
+    let txn = connection.begin().await.unwrap();
+    page("b", "x").insert(&txn).await.unwrap_err();
+    assert!(matches!(page("a", "b").update(&txn).await, Err(DbErr::RecordNotUpdated)));
+    assert_eq!(page("a", "b").delete(&txn).await.unwrap().rows_affected, 0);
+    txn.commit().await.unwrap();
+    assert_eq!(db.log().await.len(), 1);
+}
+
+async fn key_that_a_trigger_changes_refuses_the_unit(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, page::Entity).await;
+    run(
+        &db,
+        &[
+            "CREATE FUNCTION moved() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN NEW.slug := lower(NEW.slug) || '-' || NEW.views; RETURN NEW; END $$",
+            "CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON pages FOR EACH ROW EXECUTE FUNCTION moved()",
+        ],
+    )
+    .await;
+    let saved = page("A", "first").create_with_event(&connection).await.unwrap();
+    assert_eq!((saved.slug.as_str(), db.log().await[0].object_id.as_deref()), ("a-0", Some("a-0")));
+    let txn = connection.begin().await.unwrap();
+    let mut active = saved.into_active_model();
+    active.views = Set(1);
+    let error = active.update(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::UnexpectedRow { .. }), "{error}");
+    assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+    assert_eq!(db.log().await.len(), 1);
+}
+
+async fn text_without_case_is_one_key(db: Arc<TestDb>) {
+    run(
+        &db,
+        &[
+            "CREATE EXTENSION citext",
+            "CREATE TABLE articles (slug citext PRIMARY KEY, team citext NOT NULL, title citext NOT NULL)",
+        ],
+    )
+    .await;
+    let connection = connection(&db).await;
+    let article = |slug: &str, title: &str| article::ActiveModel {
+        slug: Set(slug.to_owned()),
+        team: Set("7".to_owned()),
+        title: Set(title.to_owned()),
+    };
+    article("Home", "first").create_with_event(&connection).await.unwrap();
+    article("HOME", "First").update_with_event(&connection).await.unwrap();
+    article("home", "x").delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
+    assert!(log.iter().all(|row| row.object_id.as_deref() == Some("Home")));
+    assert_eq!(log[1].event_data, json!({"changes": {"title": {"old": "first", "new": "First"}}}));
+}
+
+async fn row_moves_between_partitions(db: Arc<TestDb>) {
+    run(
+        &db,
+        &[
+            "CREATE TABLE nodes (id bigint, parent bigint) PARTITION BY RANGE (parent)",
+            "CREATE TABLE nodes_low PARTITION OF nodes FOR VALUES FROM (MINVALUE) TO (100)",
+            "CREATE TABLE nodes_high PARTITION OF nodes FOR VALUES FROM (100) TO (MAXVALUE)",
+        ],
+    )
+    .await;
+    let connection = connection(&db).await;
+    let node = |parent| node::ActiveModel { id: Set(1), parent: Set(Some(parent)) };
+    node(1).create_with_event(&connection).await.unwrap();
+    node(200).update_with_event(&connection).await.unwrap();
+    node(2).update_with_event(&connection).await.unwrap();
+    let data = data(&db).await;
+    assert_eq!(data[1].1["changes"]["parent"], json!({"old": 1, "new": 200}));
+    assert_eq!(data[2].1["changes"]["parent"], json!({"old": 200, "new": 2}));
+}
+
+async fn tables_of_one_name_in_two_schemas(db: Arc<TestDb>) {
+    run(
+        &db,
+        &[
+            "CREATE SCHEMA stock",
+            "CREATE SCHEMA billing",
+            "CREATE TABLE stock.items (id int PRIMARY KEY, count int NOT NULL)",
+            "CREATE TABLE billing.items (id int PRIMARY KEY, count int NOT NULL)",
+        ],
+    )
+    .await;
+    let connection = connection(&db).await;
+    let scope = connection.events().scope(context(), async {
+        let txn = db.db.begin().await?;
+        stock::ActiveModel { id: Set(1), count: Set(10) }.insert(&txn).await?;
+        billing::ActiveModel { id: Set(1), count: Set(20) }.insert(&txn).await?;
+        let (in_stock, billed) = (
+            stock::ActiveModel { id: Unchanged(1), count: Set(11) },
+            billing::ActiveModel { id: Unchanged(1), count: Set(21) },
+        );
+        tokio::try_join!(in_stock.update(&txn), billed.update(&txn))?;
+        txn.commit().await
+    });
+    scope.await.unwrap().unwrap();
+    let txn = connection.begin().await.unwrap();
+    let (in_stock, billed) = (
+        stock::ActiveModel { id: Unchanged(1), count: Set(12) },
+        billing::ActiveModel { id: Unchanged(1), count: Set(22) },
+    );
+    let (in_stock, _) = tokio::try_join!(in_stock.update(&txn), billed.update(&txn)).unwrap();
+    in_stock.delete(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    let of = |object_type: &str| {
+        let rows = log.iter().filter(|row| row.object_type.as_deref() == Some(object_type));
+        rows.map(|row| row.event_data.clone()).collect::<Vec<_>>()
+    };
+    let change = |old: i32, new: i32| json!({"changes": {"count": {"old": old, "new": new}}});
+    assert_eq!(of("billed_item")[1..], [change(20, 21), change(21, 22)]);
+    assert_eq!(of("stock_item")[1..3], [change(10, 11), change(11, 12)]);
+    assert_eq!(of("stock_item")[3], json!({"final_values": {"count": 12}}));
+}
+
+async fn view_is_saved_like_a_table(db: Arc<TestDb>) {
+    run(
+        &db,
+        &[
+            "CREATE DOMAIN title AS text CHECK (length(VALUE) < 10)",
+            "CREATE TABLE stored (slug text PRIMARY KEY, title title NOT NULL, views int NOT NULL DEFAULT 0, gone bool)",
+            "CREATE VIEW pages AS SELECT slug, title, views FROM stored WHERE gone IS NULL",
+        ],
+    )
+    .await;
+    let connection = connection(&db).await;
+    page("a", "first").create_with_event(&connection).await.unwrap();
+    page("a", "second").update_with_event(&connection).await.unwrap();
+    page("a", "much too long").update_with_event(&connection).await.unwrap_err();
+    page("a", "x").delete_with_event(&connection).await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "UPDATED", "DELETED"]);
+    assert_eq!(page::Entity::find().count(&db.db).await.unwrap(), 0);
+}
