@@ -81,9 +81,9 @@ pub enum BuildError {
         /// The object type.
         object_type: &'static str,
         /// One table.
-        first: &'static str,
+        first: String,
         /// The other.
-        second: &'static str,
+        second: String,
     },
 }
 
@@ -147,8 +147,8 @@ impl EventsBuilder {
         }
         let mut seen = std::collections::HashMap::new();
         for definition in crate::tracked::registered() {
-            let (object_type, second) = (definition.object_type(), definition.table());
-            match seen.insert(object_type, second) {
+            let (object_type, second) = (definition.object_type(), definition.full_table());
+            match seen.insert(object_type, second.clone()) {
                 Some(first) if first != second => {
                     return Err(BuildError::DuplicateObjectType { object_type, first, second });
                 }

@@ -169,7 +169,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     let mut state = scope.state();
     // One slot a key: a save that is tried again takes the place of the one that failed.
     state.saves.retain(|begun| {
-        begun.key.is_none() || begun.key != key || begun.definition.table() != definition.table()
+        begun.key.is_none() || begun.key != key || !std::ptr::eq(begun.definition, definition)
     });
     state.saves.push(Begun { definition, kind, key, old });
     Ok(())
@@ -190,7 +190,7 @@ pub(crate) async fn after<C: ConnectionTrait>(
         let mut state = scope.state();
         let fits = |begun: &Begun| {
             begun.kind == kind
-                && begun.definition.table() == definition.table()
+                && std::ptr::eq(begun.definition, definition)
                 && begun.key.as_ref().is_none_or(|begun| begun == key)
         };
         let found = state.saves.iter().position(fits);

@@ -59,6 +59,7 @@ type PrimaryKey<M> = <<M as ModelTrait>::Entity as EntityTrait>::PrimaryKey;
 #[derive(Debug)]
 pub struct Definition {
     object_type: &'static str,
+    schema: Option<String>,
     table: &'static str,
     key: Vec<&'static str>,
     team: TeamSource,
@@ -135,7 +136,8 @@ impl Definition {
     /// The definition of entity `E`.
     pub fn new<E: EntityTrait>(object_type: &'static str, team: TeamSource, fields: Vec<Field>) -> Self {
         let key = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
-        Self { object_type, table: E::default().table_name(), key, team, fields }
+        let schema = E::default().schema_name().map(str::to_owned);
+        Self { object_type, schema, table: E::default().table_name(), key, team, fields }
     }
 
     /// The name under which its objects are recorded.
@@ -146,6 +148,11 @@ impl Definition {
     /// Its table.
     pub fn table(&self) -> &'static str {
         self.table
+    }
+
+    /// Its table with the schema, where the entity names one: `billing.items`.
+    pub(crate) fn full_table(&self) -> String {
+        self.schema.as_ref().map_or_else(|| self.table.to_owned(), |schema| format!("{schema}.{}", self.table))
     }
 
     /// Its tracked fields.
