@@ -298,6 +298,8 @@ impl EventTransaction {
     /// Writes the buffered events and runs the consumers on them, until neither adds any. Answers the events' ids.
     async fn flush(&self) -> Result<Vec<Uuid>, DbErr> {
         let mut ids = Vec::new();
+        // One that is still nested in it must not go on: its commit would be taken for that of this one.
+        self.level.poison("the unit of work has ended");
         let mut last_adder: Arc<str> = Arc::from("");
         let limit = self.unit.events.consumer_rounds();
         self.caught_up().await?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use events_sea_orm::{ActiveModelEvents, CommitError, Events, Outcome, Refused};
+use events_sea_orm::{ActiveModelEvents, CommitError, EventTransaction, Events, Outcome, Refused};
 use futures_util::FutureExt;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel,
@@ -23,12 +23,18 @@ tests::on_servers! {
     connection_of_a_dropped_save_serves_the_next,
     deadlock_victim_leaves_nothing,
     lock_that_is_not_had_leaves_nothing,
+    deadlock_in_a_nested_unit_does_not_outlive_it,
 }
 
 mod dropped {
     use super::*;
 
-    tests::conformance! { save_dropped_at_any_await_leaves_nothing }
+    tests::conformance! {
+        save_dropped_at_any_await_leaves_nothing,
+        insert_dropped_at_any_await_is_all_or_nothing,
+        delete_dropped_at_any_await_is_all_or_nothing,
+        runtime_that_ends_half_way_leaves_nothing,
+    }
 }
 
 async fn events_on(pool: DatabaseConnection) -> Events {
@@ -237,4 +243,157 @@ async fn lock_that_is_not_had_leaves_nothing(db: Arc<TestDb>) {
     assert_eq!(log.len(), 2);
     assert_eq!(log[1].event_data["initial_values"]["name"], "c");
     assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 2);
+}
+
+/// Polls so many times, then drops; answers whether it had finished.
+async fn dropped_after<T>(polls: usize, work: impl Future<Output = T> + Send) -> bool {
+    let mut work = work.boxed();
+    let mut left = polls;
+    std::future::poll_fn(|cx| {
+        if left == 0 {
+            return std::task::Poll::Ready(false);
+        }
+        left -= 1;
+        work.as_mut().poll(cx).map(|_| true)
+    })
+    .await
+}
+
+/// Saves on a unit, drops the save after ever more polls, and commits. Once it was dropped the commit is refused, or
+/// what was written has its event.
+async fn dropped_at_any_await<F>(db: &TestDb, save: impl Fn(Arc<EventTransaction>, i32) -> F)
+where
+    F: Future<Output = ()> + Send,
+{
+    db.with_tables().await;
+    let on_server = !db.url.starts_with("sqlite");
+    let direct = events_on(db.db.clone()).await;
+    let mut polls = 1;
+    loop {
+        let name = format!("before {polls}");
+        let model = new_campaign(&name).create_with_event(&direct.connection(context())).await.unwrap();
+        let before = (campaign::Entity::find().count(&db.db).await.unwrap(), db.log().await.len());
+        let proxy = if on_server { Some(Proxy::to(&db.url).await) } else { None };
+        let pool = TestDb::open_with(proxy.as_ref().map_or(&db.url, |proxy| &proxy.url), 1).await;
+        let events = events_on(pool.clone()).await;
+        let txn = events.begin(context()).await.unwrap();
+        if let Some(proxy) = &proxy {
+            proxy.answer_in_pieces(29);
+        }
+        let txn = Arc::new(txn);
+        let finished = dropped_after(polls, save(Arc::clone(&txn), model.id)).await;
+        let committed = Arc::into_inner(txn).unwrap().commit().await;
+        let rows = campaign::Entity::find().count(&pool).await.unwrap();
+        let after = (rows, db.log().await.len());
+        match committed {
+            Ok(()) => {
+                assert_eq!((after.0.abs_diff(before.0), after.1 - before.1), (1, 1), "after {polls} polls")
+            }
+            Err(CommitError::Refused(Refused::Poisoned { .. })) => {
+                assert!(!finished, "a save that finished is committed");
+                assert_eq!(after, before, "after {polls} polls");
+            }
+            Err(other) => panic!("after {polls} polls: {other:?}"),
+        }
+        new_campaign(&format!("after {polls}"))
+            .create_with_event(&events.connection(context()))
+            .await
+            .unwrap();
+        pool.close().await.unwrap();
+        if finished {
+            return;
+        }
+        polls += if on_server { 3 } else { 1 };
+    }
+}
+
+async fn insert_dropped_at_any_await_is_all_or_nothing(db: Arc<TestDb>) {
+    dropped_at_any_await(&db, |txn, id| async move {
+        new_campaign(&format!("dropped {id}")).insert(&*txn).await.unwrap();
+    })
+    .await;
+}
+
+async fn delete_dropped_at_any_await_is_all_or_nothing(db: Arc<TestDb>) {
+    dropped_at_any_await(&db, |txn, id| async move {
+        campaign::ActiveModel { id: Unchanged(id), ..Default::default() }.delete(&*txn).await.unwrap();
+    })
+    .await;
+}
+
+/// A runtime of one thread that is shut down while a save is on its way; another goes on with the same database.
+async fn runtime_that_ends_half_way_leaves_nothing(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let direct = events_on(db.db.clone()).await;
+    let id = new_campaign("a").create_with_event(&direct.connection(context())).await.unwrap().id;
+    for polls in 1..8 {
+        let url = db.url.clone();
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let events = events_on(TestDb::open_with(&url, 1).await).await;
+                let txn = events.begin(context()).await.unwrap();
+                let active =
+                    campaign::ActiveModel { id: Unchanged(id), budget: Set(1), ..Default::default() };
+                dropped_after(polls, active.update(&txn)).await;
+                drop(txn);
+            });
+            drop(runtime);
+        });
+        tokio::task::spawn_blocking(|| ended.join().unwrap()).await.unwrap();
+        let active = campaign::ActiveModel {
+            id: Unchanged(id),
+            notes: Set(Some(polls.to_string())),
+            ..Default::default()
+        };
+        let saved = active.update_with_event(&direct.connection(context())).await.unwrap();
+        assert_eq!((saved.budget, db.log().await.len()), (100, 1), "after {polls} polls");
+    }
+}
+
+/// The victim's nested unit is undone. PostgreSQL undoes no more; MariaDB has rolled back the whole transaction, so that
+/// its parent cannot go on either.
+async fn deadlock_in_a_nested_unit_does_not_outlive_it(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = events_on(db.db.clone()).await;
+    let connection = events.connection(context());
+    let a = new_campaign("a").create_with_event(&connection).await.unwrap().id;
+    let b = new_campaign("b").create_with_event(&connection).await.unwrap().id;
+    let budget =
+        |id, budget| campaign::ActiveModel { id: Unchanged(id), budget: Set(budget), ..Default::default() };
+    let (one, two) = (events.begin(context()).await.unwrap(), events.begin(context()).await.unwrap());
+    for (n, txn) in [&one, &two].into_iter().enumerate() {
+        new_campaign(&format!("outer {n}")).insert(txn).await.unwrap();
+    }
+    let (in_one, in_two) = (one.begin().await.unwrap(), two.begin().await.unwrap());
+    budget(a, 1).update(&in_one).await.unwrap();
+    budget(b, 2).update(&in_two).await.unwrap();
+    let (in_one, in_two) =
+        tokio::join!(async { (budget(b, 1).update(&in_one).await.is_ok(), in_one) }, async {
+            (budget(a, 2).update(&in_two).await.is_ok(), in_two)
+        },);
+    assert!(in_one.0 != in_two.0, "one is the victim");
+    for (txn, (saved, nested)) in [(one, in_one), (two, in_two)] {
+        if saved {
+            nested.commit().await.unwrap();
+            txn.commit().await.unwrap();
+            continue;
+        }
+        let undone = nested.rollback().await;
+        match db.db.get_database_backend() {
+            DbBackend::Postgres => {
+                undone.unwrap();
+                txn.commit().await.unwrap();
+            }
+            _ => {
+                assert!(undone.is_err());
+                let late = new_campaign("late").insert(&txn).await.unwrap_err();
+                assert!(matches!(tests::refusal(&late), Refused::Poisoned { .. }), "{late}");
+                assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+            }
+        }
+    }
+    let created = db.log().await.iter().filter(|row| row.event_type == "CREATED").count() as u64;
+    assert_eq!(created, campaign::Entity::find().count(&db.db).await.unwrap());
+    assert_eq!(db.log().await.iter().filter(|row| row.event_type == "UPDATED").count(), 2);
 }

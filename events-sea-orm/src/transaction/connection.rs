@@ -109,12 +109,11 @@ impl TransactionTrait for EventTransaction {
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<Self, DbErr> {
-        let level = self.level.open_nested()?;
+        self.level.check_writable()?;
         let busy = self.unit.busy().await;
-        if let Err(error) = self.catch_up(&busy, None).await {
-            self.level.close_nested();
-            return Err(error);
-        }
+        self.catch_up(&busy, None).await?;
+        // With the connection in hand: a begin that is cancelled while it waits leaves nothing open.
+        let level = self.level.open_nested()?;
         let doubt = self.level.doubt("the begin of a nested unit of work was cancelled");
         let begun = self.inner()?.begin_with_options(options).await;
         doubt.settle();
