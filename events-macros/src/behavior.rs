@@ -238,11 +238,15 @@ impl Hooks {
         let (itself, that) = (result(quote!(Self)), result(model));
         match hook {
             "before_save" => quote_spanned!(at=> ::std::boxed::Box::pin(async move {
+                let aside = #krate::__private::set_options_aside();
                 let result: #itself = Self::#theirs(self, db, insert).await;
+                ::core::mem::drop(aside);
                 #krate::__private::before_save(result?, db, insert).await
             })),
             "before_delete" => quote_spanned!(at=> ::std::boxed::Box::pin(async move {
+                let aside = #krate::__private::set_options_aside();
                 let result: #itself = Self::#theirs(self, db).await;
+                ::core::mem::drop(aside);
                 #krate::__private::before_delete(result?, db).await
             })),
             "after_save" => quote_spanned!(at=> ::std::boxed::Box::pin(async move {

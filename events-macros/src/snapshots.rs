@@ -375,12 +375,14 @@ fn hooks_of_the_users_own() {
     insta::assert_snapshot!(body("before_save", &items), @"
     fn before_save() {
         ::std::boxed::Box::pin(async move {
+            let aside = ::events_sea_orm::__private::set_options_aside();
             let result: ::core::result::Result<Self, ::events_sea_orm::sea_orm::DbErr> = Self::__tracked_before_save(
                     self,
                     db,
                     insert,
                 )
                 .await;
+            ::core::mem::drop(aside);
             ::events_sea_orm::__private::before_save(result?, db, insert).await
         })
     }

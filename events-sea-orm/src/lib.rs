@@ -87,6 +87,7 @@ pub mod __private {
 
     pub use crate::{
         hooks::{after_delete, after_hook, after_save, before_delete, before_save},
+        saves::set_options_aside,
         tracked::Registration,
     };
 

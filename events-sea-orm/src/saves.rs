@@ -32,6 +32,24 @@ pub(crate) fn with_options<F: Future>(
     OPTIONS.scope(RefCell::new(Some((definition.table(), options))), save)
 }
 
+/// Keeps a save's options for its own hook: what a hook of the user's saves before that must not find them.
+#[derive(Debug)]
+pub struct Aside(Option<(&'static str, SaveOptions)>);
+
+/// Until the answer is dropped, no save finds the options of this one.
+pub fn set_options_aside() -> Aside {
+    Aside(OPTIONS.try_with(RefCell::take).ok().flatten())
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if let Some(options) = self.0.take() {
+            // Outside of the save's own future there is no place, nor a hook that would look there.
+            let _ = OPTIONS.try_with(|slot| slot.replace(Some(options)));
+        }
+    }
+}
+
 /// The options of the save whose hook is running.
 pub(crate) fn take_options(definition: &Definition) -> SaveOptions {
     let take = |slot: &RefCell<Option<(&'static str, SaveOptions)>>| {
