@@ -93,6 +93,7 @@ where
     let key = tracked::key_of(&active);
     if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
         check_values(&active, definition, kind)?;
+        check_key(&active, definition, kind, &key)?;
         check_team(&active, definition, kind, &key, txn)?;
         let options = saves::take_options(definition);
         let rows = tracked::rows::<A::Entity>();
@@ -102,6 +103,7 @@ where
     }
     if scope::is_active() {
         check_values(&active, definition, kind)?;
+        check_key(&active, definition, kind, &key)?;
         let rows = tracked::rows::<A::Entity>();
         scope::before(rows, kind, key, set_team(&active, definition), db).await?;
         return Ok(active);
@@ -144,6 +146,26 @@ fn check_values<A: ActiveModelTrait>(active: &A, definition: &Definition, kind: 
     Ok(())
 }
 
+/// Refuses a key that cannot be stored as an object's identifier while nothing is sent yet, if there will be an event.
+fn check_key<A: ActiveModelTrait>(
+    active: &A,
+    definition: &Definition,
+    kind: Kind,
+    key: &Option<Vec<Value>>,
+) -> Result<(), Refused> {
+    // Numbers and UUIDs are short.
+    let is_long = |part: &Value| matches!(part, Value::String(_) | Value::Bytes(_) | Value::Json(_));
+    let Some(key) = key.as_ref().filter(|key| key.iter().any(is_long)) else { return Ok(()) };
+    if kind == Kind::Update {
+        let is_tracked = |name: &str| definition.fields().iter().any(|field| field.column() == name);
+        let mut columns = <A::Entity as EntityTrait>::Column::iter();
+        if !columns.any(|column| active.get(column).is_set() && is_tracked(column.as_str())) {
+            return Ok(());
+        }
+    }
+    Ok(definition.object(key).check()?)
+}
+
 /// The team column's value as the caller set it, if at all.
 fn set_team<A: ActiveModelTrait>(active: &A, definition: &Definition) -> Option<Value> {
     let TeamSource::Column(team) = definition.team() else { return None };
@@ -162,10 +184,11 @@ fn check_team<A: ActiveModelTrait>(
     key: &Option<Vec<Value>>,
     txn: &EventTransaction,
 ) -> Result<(), Refused> {
-    let Some(team) = set_team(active, definition) else { return Ok(()) };
+    let team = set_team(active, definition);
     // A tenant's own key is its team, and set in every update without being changed.
-    if kind == Kind::Insert || (kind == Kind::Update && !definition.is_team()) {
-        let row = RowImage { key: key.clone().unwrap_or_default(), team: Some(team), values: Vec::new() };
+    let is_told = kind == Kind::Insert || (kind == Kind::Update && !definition.is_team());
+    if definition.team() == TeamSource::Context || (is_told && team.is_some()) {
+        let row = RowImage { key: key.clone().unwrap_or_default(), team, values: Vec::new() };
         record::team_of(definition, &row, &txn.team_scope())?;
     }
     Ok(())

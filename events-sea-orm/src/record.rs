@@ -21,6 +21,17 @@ pub(crate) struct SaveOptions {
     pub(crate) reason: Option<String>,
 }
 
+impl SaveOptions {
+    /// Refuses what could not be recorded, before anything is sent.
+    pub(crate) fn check(&self, definition: &Definition) -> Result<(), Refused> {
+        if let Some(names) = &self.track_fields {
+            definition.select_fields(names)?;
+        }
+        let reason = self.reason.as_deref().unwrap_or_default();
+        value::no_nul(reason).map_err(|source| definition.value_error("reason", source))
+    }
+}
+
 /// What happened to a row.
 #[derive(Clone, Copy)]
 pub(crate) enum Change<'a> {

@@ -175,9 +175,7 @@ macro_rules! save_future {
             fn into_future(self) -> Self::IntoFuture {
                 let definition = Model::<A>::definition();
                 Box::pin(async move {
-                    if let Some(names) = &self.options.track_fields {
-                        definition.select_fields(names)?;
-                    }
+                    self.options.check(definition)?;
                     match self.target {
                         Target::Transaction(txn) => {
                             with_options(definition, self.options, self.active.$call(txn)).await

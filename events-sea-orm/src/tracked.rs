@@ -242,7 +242,7 @@ pub(crate) trait Rows: Send + Sync {
     /// The key that the database counted up to.
     fn counted_key(&self, id: u64) -> Option<Vec<Value>>;
     /// The update of this row, extended so that it brings back the old row, locked, beside the new one, if the old
-    /// one is of this team. None where an old column could not be told from the others.
+    /// one is of this team, or of any. None where an old column could not be told from the others.
     fn update_with_old(
         &self,
         update: &UpdateStatement,
@@ -300,9 +300,13 @@ where
         for (column, value) in E::PrimaryKey::iter().zip(key) {
             old.and_where(column.into_column().eq(value.clone()));
         }
-        if let (TeamSource::Column(name), Some(team)) = (E::Model::definition().team(), team) {
+        if let TeamSource::Column(name) = E::Model::definition().team() {
             let column = E::Column::iter().find(|column| column.as_str() == name)?;
-            old.and_where(Expr::col(column.as_column_ref()).cast_as("text").eq(team));
+            let column = Expr::col(column.as_column_ref());
+            old.and_where(match team {
+                Some(team) => column.cast_as("text").eq(team),
+                None => column.is_not_null(),
+            });
         }
         let new = E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
         let olds = E::Column::iter().map(|column| Expr::col(old_name(&column)));

@@ -183,6 +183,7 @@ impl EventTransaction {
 
     /// Commits rows and events together.
     ///
+        options.check(definition)?;
     /// Writes the events, runs the in-transaction consumers (whose own saves and events are part of the unit), then
     /// commits. On a nested unit it hands rows and events to the parent.
     ///

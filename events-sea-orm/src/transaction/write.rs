@@ -149,7 +149,8 @@ impl EventTransaction {
         let state = self.level.state();
         let team = match &state.team {
             TeamScope::Team(team) => Some(team.as_str()),
-            _ => None,
+            TeamScope::All => None,
+            _ => return None, // refused, and the long way tells why
         };
         let update = announcement.rows.update_with_old(update, announcement.key.as_ref()?, team)?;
         Some(StatementBuilder::build(&update, &self.unit.backend))
@@ -286,8 +287,8 @@ impl EventTransaction {
             match announcement.kind {
                 Kind::Update => Lock::ForUpdate,
                 Kind::Delete => Lock::ForDelete,
-                _ => return Ok(None),
                 Kind::Insert if backend::counts_kept_rows(&statement.sql) => Lock::ForUpdate,
+                _ => return Ok(None),
             },
             &announcement.key,
         ) else {
@@ -397,9 +398,9 @@ fn belongs(announcement: &Announcement, inspected: &Inspected, statement: &State
     let Some(key) = &announcement.key else {
         return announcement.kind == Kind::Insert; // without a key SeaORM sends nothing else
     };
-        // The key stands in the condition, which comes last.
     let values = statement.values.as_ref().map(|values| values.0.as_slice()).unwrap_or_default();
     if announcement.kind == Kind::Update {
+        // The key stands in the condition, which comes last.
         values.ends_with(key)
     } else {
         let count = |parts: &[Value], part: &Value| parts.iter().filter(|other| *other == part).count();
@@ -408,10 +409,10 @@ fn belongs(announcement: &Announcement, inspected: &Inspected, statement: &State
 }
 
 fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {
-    let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| *key == row.key);
     if let [only] = announced {
         return Ok(only); // whatever the database made of its key
     }
+    let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| *key == row.key);
     announced.iter().rev().find(fits).ok_or_else(|| unexpected(&announced[0]))
 }
 

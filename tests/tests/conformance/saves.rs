@@ -16,6 +16,12 @@ tests::conformance! {
     save_decides_by_the_key,
     order_is_kept_where_nothing_is_returned,
     large_and_odd_payloads_are_kept,
+    fields_are_chosen_by_either_name,
+    reason_with_nul_is_refused_before_it_is_sent,
+    reason_is_for_the_save_that_was_given_it,
+    names_and_identifiers_go_to_their_limits,
+    null_is_a_value,
+    hook_that_writes_is_part_of_the_unit,
 }
 
 async fn saves_leave_events(db: Arc<TestDb>) {
@@ -273,4 +279,170 @@ async fn order_is_kept_where_nothing_is_returned(db: Arc<TestDb>) {
         log[1..].iter().map(|row| row.event_data["changes"]["budget"]["new"].clone()).collect();
     assert_eq!(news, [json!(1), Value::Null, json!(2), json!(3), json!(4), json!(6)]);
     assert_eq!(log[2].event_type, "between");
+}
+
+async fn fields_are_chosen_by_either_name(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let price = |item| price::ActiveModel {
+        item: Set(item),
+        lang: Set("en".to_owned()),
+        r#type: Set("list".to_owned()),
+        cents: Set(1),
+        internal: Set(None),
+    };
+    price(1).create_with_event(&connection).track_fields(["cents_value"]).await.unwrap();
+    let unknown = price(2).create_with_event(&connection).track_fields(["cents_value", "internal"]).await;
+    let unknown = unknown.unwrap_err();
+    assert!(matches!(refusal(&unknown), Refused::UnknownField { .. }), "a skipped field is not tracked");
+    assert!(unknown.to_string().contains("cents_value"), "what there is is told: {unknown}");
+    let mut active = price(1);
+    active.cents = Set(2);
+    active.update_with_event(&connection).track_fields(Vec::<String>::new()).await.unwrap();
+    let missing = price(3).update_with_event(&connection).reason("nobody is there").await;
+    assert!(matches!(missing, Err(DbErr::RecordNotUpdated)));
+    let log = db.log().await;
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].event_data, json!({"initial_values": {"cents_value": 1}}));
+    assert_eq!(price::Entity::find().one(&db.db).await.unwrap().unwrap().cents, 2);
+}
+
+async fn reason_with_nul_is_refused_before_it_is_sent(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let active = insert(&events, "a").await.into_active_model();
+    let txn = events.begin(context()).await.unwrap();
+    let live = campaign::Status::Live;
+    for error in [
+        active.clone().delete_with_event(&txn).reason("a\0b").await.map(drop).unwrap_err(),
+        txn.track_state_transition(active.clone(), campaign::Column::Status, live, "\0")
+            .await
+            .map(drop)
+            .unwrap_err(),
+    ] {
+        assert!(matches!(refusal(&error), Refused::Value { .. }), "{error}");
+        assert!(error.to_string().contains("`reason`"), "{error}");
+    }
+    active.delete_with_event(&txn).reason("it's \"over\"\\ \u{1F980}").await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(db.log().await[1].event_data["reason"], "it's \"over\"\\ \u{1F980}");
+}
+
+/// The hook saves another row of the same entity before the one that was given the reason.
+async fn reason_is_for_the_save_that_was_given_it(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let folder = |name: &str, parent| folder::ActiveModel {
+        parent: Set(parent),
+        name: Set(Some(name.to_owned())),
+        touched: Set(0),
+        ..Default::default()
+    };
+    let top = folder("top", None).create_with_event(&connection).await.unwrap();
+    let active = folder("below", Some(top.id));
+    let below = active.create_with_event(&connection).track_fields(["name"]).reason("filed").await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "CREATED"]);
+    assert_eq!(
+        (log[1].event_data.clone(), &log[1].context["reason"]),
+        (json!({"changes": {"touched": {"old": 0, "new": 1}}}), &Value::Null)
+    );
+    assert_eq!(log[2].event_data, json!({"initial_values": {"name": "below"}}));
+    assert_eq!(
+        (log[2].object_id.clone(), &log[2].context["reason"]),
+        (Some(below.id.to_string()), &json!("filed"))
+    );
+}
+
+async fn names_and_identifiers_go_to_their_limits(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let longest = "\u{1F980}".repeat(191);
+    let too_long = format!("{longest}x");
+    let object = |id: &str| events_sea_orm::ObjectRef::new("thing", id);
+    let name = format!("a{}", "_.9".repeat(62 / 3)) + "zz";
+    assert_eq!(name.len(), 63);
+    for count in [1, 5] {
+        let txn = events.begin(Context::team(&longest).actor(&longest)).await.unwrap();
+        for _ in 0..count {
+            txn.emit(Event::custom(&name).about(object(&longest))).await.unwrap();
+        }
+        for id in ["", "a\0b", &too_long] {
+            let error = txn.emit(Event::custom("x").about(object(id))).await.unwrap_err();
+            assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+            let nameless = events_sea_orm::ObjectRef::new(id, "1");
+            assert!(txn.emit(Event::custom("x").about(nameless)).await.is_err());
+        }
+        txn.commit().await.unwrap();
+    }
+    for actor in ["", "a\0b", &too_long] {
+        let error = events.begin(context().actor(actor)).await.unwrap_err();
+        assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+    }
+    let log = db.log().await;
+    assert_eq!(log.len(), 6);
+    for row in &log {
+        assert_eq!((&row.team_id, row.event_type.as_str()), (&longest, name.as_str()));
+        assert_eq!((row.object_id.as_ref(), row.actor_id.as_ref()), (Some(&longest), Some(&longest)));
+    }
+    // The key of a row is such an identifier too, and looked at before the row is written.
+    let price = |lang: &str| price::ActiveModel {
+        item: Set(1),
+        lang: Set(lang.to_owned()),
+        r#type: Set("list".to_owned()),
+        cents: Set(1),
+        internal: Set(None),
+    };
+    let txn = events.begin(context()).await.unwrap();
+    let error = price(&"x".repeat(200)).insert(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+    price("it's \"odd\"\n\\").insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let last = db.log().await.pop().unwrap();
+    assert_eq!(last.object_id.as_deref(), Some(r#"[1,"it's \"odd\"\n\\"]"#));
+}
+
+async fn null_is_a_value(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let active =
+        folder::ActiveModel { parent: Set(None), name: Set(None), touched: Set(0), ..Default::default() };
+    let mut active = active.create_with_event(&connection).await.unwrap().into_active_model();
+    active.name = Set(Some("named".to_owned()));
+    let mut active = active.update_with_event(&connection).await.unwrap().into_active_model();
+    active.name = Set(None);
+    active.update_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log[0].event_data["initial_values"], json!({"name": null, "touched": 0}));
+    assert_eq!(log[1].event_data["changes"]["name"], json!({"old": null, "new": "named"}));
+    assert_eq!(log[2].event_data["changes"]["name"], json!({"old": "named", "new": null}));
+}
+
+async fn hook_that_writes_is_part_of_the_unit(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(context()).await.unwrap();
+    let mut parent = None;
+    for depth in 0..4 {
+        let name = Set(Some(depth.to_string()));
+        let active = folder::ActiveModel { parent: Set(parent), name, touched: Set(0), ..Default::default() };
+        parent = Some(active.insert(&txn).await.unwrap().id);
+    }
+    let lost = txn.begin().await.unwrap();
+    folder::ActiveModel { parent: Set(parent), name: Set(None), touched: Set(0), ..Default::default() }
+        .insert(&lost)
+        .await
+        .unwrap();
+    lost.rollback().await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    // Each insert touches all rows above it, the top one first.
+    assert_eq!(
+        types(&log),
+        [
+            "CREATED", "UPDATED", "CREATED", "UPDATED", "UPDATED", "CREATED", "UPDATED", "UPDATED",
+            "UPDATED", "CREATED"
+        ]
+    );
+    let touched: Vec<_> =
+        folder::Entity::find().all(&db.db).await.unwrap().iter().map(|row| row.touched).collect();
+    assert_eq!(touched, [3, 2, 1, 0]);
+    assert_eq!(visit::Entity::find().count(&db.db).await.unwrap(), 0);
 }

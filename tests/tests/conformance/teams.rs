@@ -10,6 +10,10 @@ tests::conformance! {
     single_team_needs_no_context,
     teams_are_compared_to_the_letter,
     save_without_context_is_refused,
+    all_teams_touches_rows_of_any_team,
+    team_that_nothing_tells_is_refused_before_it_is_saved,
+    row_without_a_team_is_not_touched,
+    team_of_a_nested_unit_goes_with_it,
 }
 
 async fn other_team_is_refused(db: Arc<TestDb>) {
@@ -133,4 +137,101 @@ async fn save_without_context_is_refused(db: Arc<TestDb>) {
     assert_eq!(campaign::Entity::find().count(&connection).await.unwrap(), 0);
     new_campaign("a").create_with_event(&connection).await.unwrap();
     assert_eq!(types(&db.log().await), ["CREATED"]);
+}
+
+async fn all_teams_touches_rows_of_any_team(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(Context::all_teams("job", "clean up")).await.unwrap();
+    for team in [1, 2] {
+        let mut active = new_campaign(&team.to_string());
+        active.team_id = Set(Some(team));
+        let mut active = active.insert(&txn).await.unwrap().into_active_model();
+        active.budget = Set(5);
+        let model = active.update(&txn).await.unwrap();
+        txn.emit(Event::custom("seen").about(&model)).await.unwrap();
+        model.delete(&txn).await.unwrap();
+    }
+    let row = tenant::ActiveModel { name: Set("acme".to_owned()), ..Default::default() };
+    let row = row.insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    let teams: Vec<_> = log.iter().map(|row| row.team_id.clone()).collect();
+    assert_eq!(teams, ["1", "1", "1", "1", "2", "2", "2", "2", &row.id.to_string()]);
+    assert!(log.iter().all(|row| row.context["reason"] == "clean up"));
+}
+
+/// What cannot be recorded whatever the database answers is refused while the unit is healthy.
+async fn team_that_nothing_tells_is_refused_before_it_is_saved(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let price = price::ActiveModel {
+        item: Set(1),
+        lang: Set("en".to_owned()),
+        r#type: Set("list".to_owned()),
+        cents: Set(1),
+        internal: Set(None),
+    };
+    let saved = price.clone().create_with_event(&events.connection(context())).await.unwrap();
+    for context in [Context::all_teams("job", "import"), Context::new_team()] {
+        let txn = events.begin(context).await.unwrap();
+        let mut other = price.clone();
+        other.item = Set(2);
+        let mut changed = saved.clone().into_active_model();
+        changed.cents = Set(2);
+        for error in [
+            other.insert(&txn).await.unwrap_err(),
+            changed.clone().update(&txn).await.unwrap_err(),
+            changed.update_without_returning(&txn).await.unwrap_err(),
+            saved.clone().delete(&txn).await.unwrap_err(),
+        ] {
+            assert!(matches!(refusal(&error), Refused::UnknownTeam { .. }), "{error}");
+        }
+        let row = tenant::ActiveModel { name: Set("acme".to_owned()), ..Default::default() };
+        row.insert(&txn).await.unwrap();
+        txn.commit().await.unwrap();
+    }
+    assert_eq!(price::Entity::find().all(&db.db).await.unwrap(), [saved]);
+}
+
+async fn row_without_a_team_is_not_touched(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = insert(&events, "a").await;
+    db.db.execute_unprepared("UPDATE campaigns SET team_id = NULL").await.unwrap();
+    for context in [context(), Context::all_teams("job", "repair")] {
+        let txn = events.begin(context).await.unwrap();
+        let mut active = model.clone().into_active_model();
+        active.budget = Set(5);
+        for error in
+            [active.update(&txn).await.unwrap_err(), model.clone().delete(&txn).await.map(drop).unwrap_err()]
+        {
+            assert!(matches!(refusal(&error), Refused::NullTeam { .. }), "{error}");
+        }
+        txn.commit().await.unwrap();
+    }
+    let row = campaign::Entity::find_by_id(model.id).one(&db.db).await.unwrap().unwrap();
+    assert_eq!(row.budget, 100);
+    assert_eq!(db.log().await.len(), 1);
+}
+
+async fn team_of_a_nested_unit_goes_with_it(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let acme = || tenant::ActiveModel { name: Set("acme".to_owned()), ..Default::default() };
+    let txn = events.begin(Context::new_team()).await.unwrap();
+    let lost = txn.begin().await.unwrap();
+    let first = acme().insert(&lost).await.unwrap();
+    lost.emit(Event::custom("lost")).await.unwrap();
+    lost.rollback().await.unwrap();
+    assert!(txn.emit(Event::custom("x")).await.is_err(), "the team went with its row");
+    let kept = txn.begin().await.unwrap();
+    let second = acme().insert(&kept).await.unwrap();
+    kept.commit().await.unwrap();
+    txn.emit(Event::custom("kept")).await.unwrap();
+    assert!(acme().insert(&txn).await.is_err(), "one team a unit");
+    txn.rollback().await.unwrap();
+    let txn = events.begin(Context::new_team()).await.unwrap();
+    let third = acme().insert(&txn).await.unwrap();
+    txn.emit(Event::custom("kept")).await.unwrap();
+    txn.commit().await.unwrap();
+    assert!(first.id <= second.id && second.id <= third.id);
+    assert!(db.log().await.iter().all(|row| row.team_id == third.id.to_string()));
+    assert_eq!(types(&db.log().await), ["CREATED", "kept"]);
 }
