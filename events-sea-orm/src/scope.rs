@@ -21,7 +21,7 @@ use crate::{
     events::Events,
     record::{self, Change},
     store,
-    tracked::{Definition, RowImage, Rows},
+    tracked::{Definition, RowImage, Rows, TeamSource},
     transaction::{EventTransaction, Kind},
     typed::downcast_ref,
 };
@@ -57,8 +57,8 @@ pub enum ScopeError<T> {
     /// The context cannot be used; nothing ran.
     #[error(transparent)]
     Refused(#[from] Refused),
-    /// Saves were begun and never heard of again, so their events are missing: `update_without_returning` calls no
-    /// after-hook, nor does a save that failed.
+    /// Saves were begun and their events are missing: `update_without_returning` calls no after-hook, nor does a save
+    /// that failed; or the event itself could not be written.
     #[error("saves without an event: {}; roll back, or use a unit of work", .objects.join(", "))]
     Unfinished {
         /// What the code in the scope answered.
@@ -146,9 +146,9 @@ pub(crate) async fn before<C: ConnectionTrait>(
     let scope = current(definition.object_type())?;
     transaction(db, &scope, definition.object_type())?;
     let team = scope.state().team.clone();
-    if kind == Kind::Insert && set_team.is_some() {
-        let row = RowImage { key: key.clone().unwrap_or_default(), team: set_team, values: Vec::new() };
-        record::team_of(definition, &row, &team)?;
+    if definition.team() == TeamSource::Context || (kind == Kind::Insert && set_team.is_some()) {
+        let key = key.clone().unwrap_or_default();
+        record::team_of(definition, &RowImage { key, team: set_team.clone(), values: Vec::new() }, &team)?;
     }
     let lock = match kind {
         Kind::Update => Some(Lock::ForUpdate),
@@ -166,6 +166,11 @@ pub(crate) async fn before<C: ConnectionTrait>(
     if let Some(old) = &old {
         record::team_of(definition, old, &team)?;
     }
+    if let (Kind::Update, Some(old), Some(team), false) = (kind, &old, set_team, definition.is_team()) {
+        // Found out after the save it would be too late: a transaction of the application's own cannot be poisoned.
+        let new = RowImage { key: old.key.clone(), team: Some(team), values: Vec::new() };
+        record::same_team(definition, old, &new)?;
+    }
     let mut state = scope.state();
     // One slot a key: a save that is tried again takes the place of the one that failed.
     state.saves.retain(|begun| {
@@ -173,6 +178,26 @@ pub(crate) async fn before<C: ConnectionTrait>(
     });
     state.saves.push(Begun { definition, kind, key, old });
     Ok(())
+}
+
+/// A save whose after-hook came and whose event is not written yet: awaited again if that fails or is cancelled.
+struct Pending<'a> {
+    scope: &'a Scope,
+    begun: Option<Begun>,
+}
+
+impl Pending<'_> {
+    fn recorded(mut self) {
+        self.begun = None;
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            self.scope.state().saves.push(begun);
+        }
+    }
 }
 
 pub(crate) async fn after<C: ConnectionTrait>(
@@ -196,23 +221,26 @@ pub(crate) async fn after<C: ConnectionTrait>(
         let found = state.saves.iter().position(fits);
         found.map(|i| state.saves.remove(i)).ok_or(Refused::NoBeforeHook { object_type })?
     };
-    let change = match (kind, &begun.old, &new) {
-        (Kind::Insert, _, Some(new)) => Change::Created(new),
+    let pending = Pending { scope: &scope, begun: Some(begun) };
+    let old = pending.begun.as_ref().and_then(|begun| begun.old.as_ref());
+    let events = match (kind, old, &new) {
+        (Kind::Insert, _, Some(new)) => scope.events_of(definition, Change::Created(new))?,
         (Kind::Update, Some(old), Some(new)) => {
             record::same_team(definition, old, new)?;
-            Change::Updated(old, new)
+            scope.events_of(definition, Change::Updated(old, new))?
         }
-        (Kind::Delete, Some(old), _) => Change::Deleted(old),
-        (Kind::Delete, None, _) => return Ok(()), // there was no row
+        (Kind::Delete, Some(old), _) => scope.events_of(definition, Change::Deleted(old))?,
+        (Kind::Delete, None, _) => Vec::new(), // there was no row
         _ => return Err(Refused::NoBeforeHook { object_type }.into()),
     };
-    let events = scope.events_of(definition, change)?;
-    if events.is_empty() {
-        return Ok(());
+    if !events.is_empty() {
+        db.execute(&store::insert_values(&events)).await?;
     }
-    db.execute(&store::insert_values(&events)).await?;
+    pending.recorded();
     match txn {
-        Some(txn) if !scope.events.consumers().is_empty() => scope.consume(txn, &events).await,
+        Some(txn) if !(events.is_empty() || scope.events.consumers().is_empty()) => {
+            scope.consume(txn, &events).await
+        }
         _ => Ok(()),
     }
 }
@@ -239,10 +267,18 @@ impl Scope {
 
     /// Runs the in-transaction consumers right now, in a savepoint: the one type that they ever get is a unit of work.
     async fn consume(&self, txn: &DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
-        let unit = EventTransaction::over(txn.begin().await?, self.events.clone(), self.context.clone());
+        let team = self.state().team.clone(); // the one that this scope has made, if it made one
+        let unit =
+            EventTransaction::over(txn.begin().await?, self.events.clone(), self.context.clone(), team);
         for event in events {
             // Boxed: a consumer may save tracked models, whose hooks are futures of this very kind.
-            Box::pin(unit.consume_all(event)).await?;
+            if let Err(error) = Box::pin(unit.consume_all(event)).await {
+                // Not left to its drop, which panics while another save of this scope has the connection.
+                if let Err(failure) = unit.rollback().await {
+                    tracing::warn!(error = %failure, "undoing a failed consumer failed");
+                }
+                return Err(error);
+            }
         }
         Ok(unit.commit().await?)
     }

@@ -110,13 +110,18 @@ impl EventTransaction {
         let context = events.check_context(context)?;
         let options = backend::begin_options(pool.get_database_backend(), options);
         let inner = pool.begin_with_options(options).await?;
-        Ok(Self::over(inner, events, context))
+        let team = context.team_scope().clone();
+        Ok(Self::over(inner, events, context, team))
     }
 
-    /// A unit of work over a transaction (or savepoint) that is open already.
-    pub(crate) fn over(inner: DatabaseTransaction, events: Events, context: Context) -> Self {
+    /// A unit of work of this team over a transaction (or savepoint) that is open already.
+    pub(crate) fn over(
+        inner: DatabaseTransaction,
+        events: Events,
+        context: Context,
+        team: events_core::TeamScope,
+    ) -> Self {
         let backend = sea_orm::ConnectionTrait::get_database_backend(&inner);
-        let team = context.team_scope().clone();
         Self {
             inner: Some(Arc::new(inner)),
             level: Arc::new(Level::root(team)),
@@ -178,12 +183,12 @@ impl EventTransaction {
         }
         active.set(column, new.into());
         let options = SaveOptions { track_fields: None, reason: Some(reason.into()) };
+        options.check(definition)?;
         saves::with_options(definition, options, active.update(self)).await
     }
 
     /// Commits rows and events together.
     ///
-        options.check(definition)?;
     /// Writes the events, runs the in-transaction consumers (whose own saves and events are part of the unit), then
     /// commits. On a nested unit it hands rows and events to the parent.
     ///
@@ -293,14 +298,14 @@ impl EventTransaction {
     /// The transaction, to be ended. Call with the connection in hand: no statement is on its way then.
     fn end(&mut self) -> Result<DatabaseTransaction, Refused> {
         lock(&self.unit.dropped_busy).clear(); // nested ones, whose rollback comes first
+        // One that is still nested in it must not go on: its commit would be taken for that of this one.
+        self.level.poison("the unit of work has ended");
         self.inner.take().and_then(Arc::into_inner).ok_or_else(ended)
     }
 
     /// Writes the buffered events and runs the consumers on them, until neither adds any. Answers the events' ids.
     async fn flush(&self) -> Result<Vec<Uuid>, DbErr> {
         let mut ids = Vec::new();
-        // One that is still nested in it must not go on: its commit would be taken for that of this one.
-        self.level.poison("the unit of work has ended");
         let mut last_adder: Arc<str> = Arc::from("");
         let limit = self.unit.events.consumer_rounds();
         self.caught_up().await?;
