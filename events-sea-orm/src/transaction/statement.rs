@@ -87,7 +87,7 @@ fn is_schema<S: StatementBuilder>(statement: &S) -> bool {
 
 /// Whether raw SQL begins like a change of the schema or of the transaction itself.
 pub(super) fn is_raw_schema(sql: &str) -> bool {
-    const WORDS: [&str; 14] = [
+    const WORDS: [&str; 15] = [
         "create",
         "alter",
         "drop",
@@ -99,6 +99,7 @@ pub(super) fn is_raw_schema(sql: &str) -> bool {
         "start",
         "commit",
         "rollback",
+        "abort",
         "savepoint",
         "release",
         "end",
@@ -114,18 +115,21 @@ pub(super) fn is_raw_read(sql: &str) -> bool {
         .any(|known| first_word(sql).eq_ignore_ascii_case(known))
 }
 
-/// The first word after blanks and comments.
+/// The first word after blanks, empty statements and comments. What MariaDB runs inside of `/*! */` is no comment.
 fn first_word(sql: &str) -> &str {
-    let mut rest = sql.trim_start();
+    let blank = |c: char| c.is_whitespace() || c == ';';
+    let mut rest = sql.trim_start_matches(blank);
     loop {
-        let after = if let Some(line) = rest.strip_prefix("--") {
+        let after = if let Some(executed) = rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!")) {
+            Some(executed.trim_start_matches(|c: char| c.is_ascii_digit()))
+        } else if let Some(line) = rest.strip_prefix("--").or_else(|| rest.strip_prefix('#')) {
             line.split_once('\n').map(|(_, after)| after)
         } else if let Some(block) = rest.strip_prefix("/*") {
             block.split_once("*/").map(|(_, after)| after)
         } else {
             break;
         };
-        rest = after.unwrap_or_default().trim_start();
+        rest = after.unwrap_or_default().trim_start_matches(blank);
     }
     let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
     &rest[..end]
@@ -137,7 +141,16 @@ mod tests {
 
     #[test]
     fn comments_do_not_hide_the_first_word() {
-        for sql in ["DROP TABLE a", " -- x\n/* y */ drop table a", "/* a */commit;"] {
+        for sql in [
+            "DROP TABLE a",
+            " -- x\n/* y */ drop table a",
+            "/* a */commit;",
+            "# x\ncommit",
+            " ; commit",
+            "/*!50000 COMMIT */",
+            "/*M! commit */",
+            "ABORT",
+        ] {
             assert!(is_raw_schema(sql), "{sql}");
         }
         for sql in ["", "--", "/*", "select 'drop'", "insert into a values (1)"] {
