@@ -9,7 +9,7 @@ use crate::{
     error::Refused,
     record, saves, scope,
     tracked::{self, Definition, Field, RowImage, TeamSource, Tracked},
-    transaction::{Announcement, EventTransaction, HookFuture, Kind},
+    transaction::{Announcement, Caller, EventTransaction, HookFuture, Kind},
     typed::downcast_ref,
     value,
 };
@@ -98,7 +98,7 @@ where
         let options = saves::take_options(definition);
         let rows = tracked::rows::<A::Entity>();
         // The last thing before SeaORM sends the statement: nothing may come in between.
-        txn.announce(Announcement { kind, rows, key, options })?;
+        txn.announce(Announcement { by: Caller::current(), kind, rows, key, options })?;
         return Ok(active);
     }
     if scope::is_active() {

@@ -152,7 +152,9 @@ impl Definition {
 
     /// Its table with the schema, where the entity names one: `billing.items`.
     pub(crate) fn full_table(&self) -> String {
-        self.schema.as_ref().map_or_else(|| self.table.to_owned(), |schema| format!("{schema}.{}", self.table))
+        self.schema
+            .as_ref()
+            .map_or_else(|| self.table.to_owned(), |schema| format!("{schema}.{}", self.table))
     }
 
     /// Its tracked fields.

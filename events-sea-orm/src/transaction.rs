@@ -25,7 +25,11 @@ use uuid::Uuid;
 #[cfg(feature = "stream")]
 pub use self::connection::EventStream;
 use self::level::{Level, lock};
-pub(crate) use self::{connection::run_callback, level::Announcement, statement::Kind};
+pub(crate) use self::{
+    connection::run_callback,
+    level::{Announcement, Caller},
+    statement::Kind,
+};
 use crate::{
     backend,
     consumer::ConsumerEntry,
@@ -381,7 +385,8 @@ impl EventTransaction {
     /// Forgets the announcement of an update that had nothing to set. Rows of a junction table may have been announced
     /// together with the one that was saved.
     pub(crate) fn forget_update(&self) {
-        self.level.state().announced.retain(|other| other.kind != Kind::Update);
+        let caller = Caller::current();
+        self.level.state().announced.retain(|other| other.by != caller || other.kind != Kind::Update);
     }
 
     /// The team that saves must be of.

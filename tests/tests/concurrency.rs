@@ -10,7 +10,7 @@ use sea_orm::{
 use serde_json::json;
 use tests::{TestDb, context, entities::campaign, new_campaign};
 
-tests::conformance! { every_old_is_the_previous_new }
+tests::conformance! { every_old_is_the_previous_new, unit_shared_between_tasks_records_each_save }
 
 mod postgres_locks {
     #[test]
@@ -165,4 +165,33 @@ async fn child_row_does_not_wait_for_its_tracked_parent(db: Arc<TestDb>) {
     let insert = db.db.execute_unprepared(&sql);
     assert!(tokio::time::timeout(Duration::from_millis(300), insert).await.is_err());
     txn.rollback().await.unwrap();
+}
+
+/// SeaORM's traits take `&self`, so that nothing keeps tasks on other threads from saving on one unit at once.
+async fn unit_shared_between_tasks_records_each_save(db: Arc<TestDb>) {
+    const TURNS: i64 = 60;
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).build().await.unwrap();
+    let txn = Arc::new(events.begin(context()).await.unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..6 {
+        let txn = Arc::clone(&txn);
+        tasks.spawn(async move {
+            let id = new_campaign(&task.to_string()).insert(&*txn).await.unwrap().id;
+            for turn in 0..TURNS {
+                budget(id, turn).update(&*txn).await.unwrap();
+                let passing = new_campaign(&format!("{task} {turn}")).insert(&*txn).await.unwrap();
+                passing.into_active_model().delete_with_event(&*txn).reason("passing").await.unwrap();
+            }
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    Arc::into_inner(txn).unwrap().commit().await.unwrap();
+    let log = db.log().await;
+    let count = |event_type: &str| log.iter().filter(|row| row.event_type == event_type).count() as i64;
+    assert_eq!((count("CREATED"), count("UPDATED"), count("DELETED")), (6 + 6 * TURNS, 6 * TURNS, 6 * TURNS));
+    let deleted = log.iter().filter(|row| row.event_type == "DELETED");
+    assert!(deleted.into_iter().all(|row| row.event_data["reason"] == "passing"));
 }

@@ -12,8 +12,23 @@ use crate::{
     tracked::{Definition, RowImage, Rows},
 };
 
+/// Who runs a hook, and the statement after it: on other threads others may save on the same unit of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// What a task joins is polled by turns, and a turn reaches from the hook to the statement.
+    Task(tokio::task::Id),
+    Thread(std::thread::ThreadId),
+}
+
+impl Caller {
+    pub(crate) fn current() -> Self {
+        tokio::task::try_id().map_or_else(|| Self::Thread(std::thread::current().id()), Self::Task)
+    }
+}
+
 /// What a hook said about the statement that follows.
 pub(crate) struct Announcement {
+    pub(crate) by: Caller,
     pub(crate) kind: Kind,
     pub(crate) rows: &'static dyn Rows,
     /// The row's key; absent where the database makes it.
@@ -26,9 +41,10 @@ impl Announcement {
         self.rows.definition()
     }
 
-    /// Whether both are of the same row and kind.
+    /// Whether both are of the same row and kind, and by the same caller.
     pub(super) fn is_of(&self, other: &Self) -> bool {
-        self.kind == other.kind
+        self.by == other.by
+            && self.kind == other.kind
             && self.key == other.key
             && std::ptr::eq(self.definition(), other.definition())
     }

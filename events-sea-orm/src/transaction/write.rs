@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use super::{
-    Announcement, Busy, EventTransaction, Kind, ended,
+    Announcement, Busy, Caller, EventTransaction, Kind, ended,
     in_flight::InFlight,
     level::{Doubt, Unread},
     statement::Inspected,
@@ -116,16 +116,18 @@ impl EventTransaction {
     /// An update is sent as it is announced, so what another write finds is stale. Rows of a junction table are announced
     /// together, with whatever their hooks save in between, and where none come back SeaORM inserts them one by one.
     fn take_announced(&self, verb: Verb, inspected: &Inspected, statement: &Statement) -> Vec<Announcement> {
+        let caller = Caller::current();
         let mut state = self.level.state();
         let taken = std::mem::take(&mut state.announced);
-        let (mut mine, mut others): (Vec<_>, Vec<_>) =
-            taken.into_iter().partition(|announcement| belongs(announcement, inspected, statement));
+        let (mut mine, mut others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|announcement| {
+            announcement.by == caller && belongs(announcement, inspected, statement)
+        });
         let one_row =
             inspected.kind == Kind::Update || (inspected.kind == Kind::Insert && verb == Verb::Execute);
         if one_row {
             others.extend(mine.drain(..mine.len().saturating_sub(1)));
         }
-        others.retain(|other| other.kind != Kind::Update);
+        others.retain(|other| other.by != caller || other.kind != Kind::Update);
         state.announced = others;
         mine
     }
