@@ -1,8 +1,9 @@
 //! Tables that nobody thought of: names, keys, triggers, and what a database does to a row on its own.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use events_sea_orm::{ActiveModelEvents, CommitError, EventConnection, Events, Refused};
+use futures_util::FutureExt;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, ModelTrait,
     PaginatorTrait, Schema, Set, TransactionTrait, Unchanged,
@@ -16,6 +17,9 @@ tests::conformance! {
     keys_go_to_their_limits,
     children_are_let_go_by_the_database,
     row_that_a_trigger_changes_is_recorded_as_it_became,
+    links_with_a_key_of_their_own,
+    panic_while_a_value_is_recorded_refuses_the_unit,
+    hook_that_fails_after_it_saved_refuses_the_unit,
 }
 
 mod postgres_only {
@@ -32,6 +36,7 @@ mod postgres_only {
         row_moves_between_partitions,
         tables_of_one_name_in_two_schemas,
         view_is_saved_like_a_table,
+        connection_that_the_server_ends_commits_nothing,
     }
 }
 
@@ -158,6 +163,119 @@ mod billing {
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
     pub enum Relation {}
+}
+
+/// Two tables and a junction with a key of its own.
+mod person {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "people")]
+    #[tracked(object_type = "person", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track]
+        pub name: String,
+        #[sea_orm(has_many, via = "membership")]
+        pub clubs: HasMany<super::club::Entity>,
+    }
+}
+
+mod club {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "clubs")]
+    #[tracked(object_type = "club", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track]
+        pub name: String,
+        #[sea_orm(has_many, via = "membership")]
+        pub people: HasMany<super::person::Entity>,
+    }
+}
+
+mod membership {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "memberships")]
+    #[tracked(object_type = "membership", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track]
+        pub person_id: i32,
+        #[track]
+        pub club_id: i32,
+        #[sea_orm(belongs_to, from = "person_id", to = "id")]
+        pub person: BelongsTo<super::person::Entity>,
+        #[sea_orm(belongs_to, from = "club_id", to = "id")]
+        pub club: BelongsTo<super::club::Entity>,
+    }
+}
+
+/// A recorded form that panics, and hooks that save and then fail.
+mod bomb {
+    use events_sea_orm::{Tracked, tracked_behavior};
+    use sea_orm::{Set, entity::prelude::*};
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "bombs")]
+    #[tracked(object_type = "bomb", team = context, behavior = "custom")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        #[track(with = fuse)]
+        pub fuse: i32,
+    }
+
+    fn fuse(fuse: &i32) -> i32 {
+        assert_ne!(*fuse, 13, "it goes off");
+        *fuse
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    #[tracked_behavior]
+    #[async_trait::async_trait]
+    impl ActiveModelBehavior for ActiveModel {
+        async fn before_save<C: ConnectionTrait>(self, db: &C, _insert: bool) -> Result<Self, DbErr> {
+            match self.fuse.try_as_ref() {
+                Some(14) => {
+                    Self { id: Set(1_014), fuse: Set(0) }.insert(db).await?;
+                    Err(DbErr::Custom("refused after a save".to_owned()))
+                }
+                Some(15) => panic!("a hook's own mistake"),
+                _ => Ok(self),
+            }
+        }
+
+        async fn after_save<C: ConnectionTrait>(model: Model, db: &C, _insert: bool) -> Result<Model, DbErr> {
+            match model.fuse {
+                16 => {
+                    Self { id: Set(1_016), fuse: Set(0) }.insert(db).await?;
+                    Err(DbErr::Custom("failed after a save".to_owned()))
+                }
+                17 => panic!("a hook's own mistake"),
+                18 => {
+                    Self { id: Set(model.id), fuse: Set(19) }.update(db).await?;
+                    Ok(model)
+                }
+                _ => Ok(model),
+            }
+        }
+    }
 }
 
 async fn connection(db: &TestDb) -> EventConnection {
@@ -480,4 +598,107 @@ async fn view_is_saved_like_a_table(db: Arc<TestDb>) {
     page("a", "x").delete_with_event(&connection).await.unwrap();
     assert_eq!(types(&db.log().await), ["CREATED", "UPDATED", "DELETED"]);
     assert_eq!(page::Entity::find().count(&db.db).await.unwrap(), 0);
+}
+
+/// SeaORM asks which links are there, and inserts the rest with keys that the database makes.
+async fn links_with_a_key_of_their_own(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, person::Entity).await;
+    create(&db, club::Entity).await;
+    create(&db, membership::Entity).await;
+    let club = |name: &str| club::ActiveModel::builder().set_name(name);
+    let person = person::ActiveModel::builder().set_name("ada");
+    let person = person.add_club(club("a")).add_club(club("b")).add_club(club("c"));
+    let saved = person.insert(&connection).await.unwrap();
+    let mut active = saved.clone().into_active_model();
+    active.clubs.push(club("d"));
+    active.save(&connection).await.unwrap();
+    let links = membership::Entity::find().all(&db.db).await.unwrap();
+    assert_eq!(links.len(), 4);
+    let log: Vec<_> =
+        db.log().await.into_iter().filter(|row| row.object_type.as_deref() == Some("membership")).collect();
+    assert_eq!(types(&log), ["CREATED"; 4]);
+    for (link, row) in links.iter().zip(&log) {
+        assert_eq!(row.object_id, Some(link.id.to_string()));
+        let values = json!({"person_id": link.person_id, "club_id": link.club_id});
+        assert_eq!(row.event_data["initial_values"], values);
+    }
+    let mut active = saved.into_active_model();
+    active.clubs.replace_all([]);
+    active.save(&connection).await.unwrap();
+    let gone = db.log().await.iter().filter(|row| row.event_type == "DELETED").count();
+    assert_eq!((gone, membership::Entity::find().count(&db.db).await.unwrap()), (4, 0));
+}
+
+fn bomb(id: i32, fuse: i32) -> bomb::ActiveModel {
+    bomb::ActiveModel { id: Set(id), fuse: Set(fuse) }
+}
+
+async fn panic_while_a_value_is_recorded_refuses_the_unit(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, bomb::Entity).await;
+    bomb(1, 1).create_with_event(&connection).await.unwrap();
+    for insert in [true, false] {
+        let txn = connection.begin().await.unwrap();
+        let save =
+            async { if insert { bomb(2, 13).insert(&txn).await } else { bomb(1, 13).update(&txn).await } };
+        AssertUnwindSafe(save).catch_unwind().await.unwrap_err();
+        let committed = txn.commit().await;
+        // Where the new row is read later, so is it recorded: the panic was that of the reading.
+        assert!(committed.is_err(), "{insert}");
+    }
+    for fuse in [15, 17] {
+        let txn = connection.begin().await.unwrap();
+        AssertUnwindSafe(bomb(3, fuse).insert(&txn)).catch_unwind().await.unwrap_err();
+        txn.commit().await.unwrap();
+    }
+    let rows = bomb::Entity::find().count(&db.db).await.unwrap() as usize;
+    assert_eq!(
+        (rows, db.log().await.len()),
+        (2, 2),
+        "a panic before or after the save leaves both or neither"
+    );
+}
+
+async fn hook_that_fails_after_it_saved_refuses_the_unit(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, bomb::Entity).await;
+    let txn = connection.begin().await.unwrap();
+    bomb(14, 14).insert(&txn).await.unwrap_err();
+    txn.commit().await.unwrap(); // vetoed: what the hook saved before that is the unit's, with its event
+    let txn = connection.begin().await.unwrap();
+    bomb(16, 16).insert(&txn).await.unwrap_err();
+    assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+    bomb(18, 18).create_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "CREATED", "UPDATED"]);
+    assert_eq!(log[2].event_data["changes"]["fuse"], json!({"old": 18, "new": 19}));
+    let objects: Vec<_> = log.iter().map(|row| row.object_id.clone().unwrap()).collect();
+    assert_eq!(objects, ["1014", "18", "18"]);
+    assert_eq!(bomb::Entity::find().count(&db.db).await.unwrap(), 2);
+}
+
+async fn connection_that_the_server_ends_commits_nothing(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    create(&db, page::Entity).await;
+    for nested in [false, true] {
+        let txn = connection.begin().await.unwrap();
+        page("a", "first").insert(&txn).await.unwrap();
+        let inner = if nested { Some(txn.begin().await.unwrap()) } else { None };
+        run(
+            &db,
+            &["SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND state = 'idle in transaction'"],
+        )
+        .await;
+        if let Some(inner) = inner {
+            page("b", "x").insert(&inner).await.unwrap_err();
+            inner.rollback().await.unwrap_err();
+            assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+        } else {
+            assert!(matches!(txn.commit().await, Err(CommitError::Failed(_))), "the events were not written");
+        }
+    }
+    page("a", "again").create_with_event(&connection).await.unwrap();
+    assert_eq!((db.log().await.len(), page::Entity::find().count(&db.db).await.unwrap()), (1, 1));
 }
