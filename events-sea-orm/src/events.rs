@@ -4,8 +4,8 @@ use std::{future::Future, sync::Arc};
 
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    PaginatorTrait, QueryFilter, TransactionOptions, TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -117,7 +117,7 @@ impl EventsBuilder {
     /// Lets tracked saves inside [`Events::scope`] run on a pool connection as well.
     ///
     /// What is lost: the row and its event are two commits. If the second fails, the row stands without its event, and
-    /// the old row was read without a lock.
+    /// the old row was read without a lock. In-transaction consumers run in a third.
     pub fn scope_on_pool(mut self, allowed: bool) -> Self {
         self.scope_on_pool = allowed;
         self
@@ -277,6 +277,12 @@ impl Events {
 
     pub(crate) fn scope_on_pool(&self) -> bool {
         self.0.scope_on_pool
+    }
+
+    /// A transaction that is no unit of work.
+    pub(crate) async fn begin_plain(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = backend::begin_options(self.pool().get_database_backend(), self.options());
+        self.pool().begin_with_options(options).await
     }
 
     pub(crate) fn options(&self) -> TransactionOptions {

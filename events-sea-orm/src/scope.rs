@@ -237,12 +237,15 @@ pub(crate) async fn after<C: ConnectionTrait>(
         db.execute(&store::insert_values(&events)).await?;
     }
     pending.recorded();
-    match txn {
-        Some(txn) if !(events.is_empty() || scope.events.consumers().is_empty()) => {
-            scope.consume(txn, &events).await
-        }
-        _ => Ok(()),
+    if events.is_empty() || scope.events.consumers().is_empty() {
+        return Ok(());
     }
+    let savepoint = match txn {
+        Some(txn) => txn.begin().await?,
+        // On the pool there is nothing left to be part of.
+        None => scope.events.begin_plain().await?,
+    };
+    scope.consume(savepoint, &events).await
 }
 
 impl Scope {
@@ -266,10 +269,9 @@ impl Scope {
     }
 
     /// Runs the in-transaction consumers right now, in a savepoint: the one type that they ever get is a unit of work.
-    async fn consume(&self, txn: &DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
+    async fn consume(&self, savepoint: DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
         let team = self.state().team.clone(); // the one that this scope has made, if it made one
-        let unit =
-            EventTransaction::over(txn.begin().await?, self.events.clone(), self.context.clone(), team);
+        let unit = EventTransaction::over(savepoint, self.events.clone(), self.context.clone(), team);
         for event in events {
             // Boxed: a consumer may save tracked models, whose hooks are futures of this very kind.
             if let Err(error) = Box::pin(unit.consume_all(event)).await {

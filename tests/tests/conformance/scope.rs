@@ -12,6 +12,7 @@ tests::conformance! {
     save_that_is_tried_again_in_a_scope_is_no_loss,
     consumers_in_a_scope_run_in_a_savepoint,
     consumers_know_the_team_that_a_scope_made,
+    consumers_run_for_saves_on_the_pool_too,
     scopes_nest,
     scope_goes_into_a_task,
     joined_saves_in_a_scope_each_leave_their_event,
@@ -235,6 +236,21 @@ async fn consumers_know_the_team_that_a_scope_made(db: Arc<TestDb>) {
     let log = db.log().await;
     assert_eq!(types(&log), ["CREATED", "welcomed"]);
     assert!(log.iter().all(|row| row.team_id == id.to_string()));
+}
+
+async fn consumers_run_for_saves_on_the_pool_too(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let events =
+        Events::builder(pool.clone()).consumer(greet_or_fail).scope_on_pool(true).build().await.unwrap();
+    let scope = events.scope(context(), async {
+        new_campaign("a").insert(&pool).await.unwrap();
+        new_campaign("rude").insert(&pool).await.unwrap_err()
+    });
+    let error = scope.await.unwrap();
+    assert!(matches!(refusal(&error), Refused::Consumer { .. }), "{error}");
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED", "greeted", "CREATED"]);
+    assert_eq!(note::Entity::find().count(&db.db).await.unwrap(), 1);
 }
 
 async fn scopes_nest(db: Arc<TestDb>) {
