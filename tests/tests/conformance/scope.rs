@@ -16,6 +16,7 @@ tests::conformance! {
     scopes_nest,
     scope_goes_into_a_task,
     joined_saves_in_a_scope_each_leave_their_event,
+    joined_saves_of_one_row_in_a_scope_are_named,
 }
 
 #[test]
@@ -89,9 +90,12 @@ async fn scope_refuses_an_after_hook_without_its_before_hook(db: Arc<TestDb>) {
         txn.commit().await.unwrap();
         [saved.map(drop).unwrap_err(), deleted.map(drop).unwrap_err()]
     });
-    for error in scope.await.unwrap() {
+    let Err(ScopeError::Unfinished { output, objects }) = scope.await else { panic!("must be an error") };
+    for error in output {
         assert!(matches!(refusal(&error), Refused::NoBeforeHook { .. }), "{error}");
     }
+    let object = format!("`campaign` {}", model.id);
+    assert_eq!(objects, [object.clone(), object]);
     assert_eq!(db.log().await.len(), 1);
 }
 
@@ -310,6 +314,34 @@ async fn joined_saves_in_a_scope_each_leave_their_event(db: Arc<TestDb>) {
     for (id, new) in [(one, 1), (two, 2)] {
         let row = log.iter().find(|row| row.object_id == Some(id.to_string())).unwrap();
         assert_eq!(row.event_data["changes"]["budget"], json!({"old": 100, "new": new}));
+    }
+}
+
+/// A scope has one slot a row and no gate. What it cannot tell apart it does not pass over in silence.
+async fn joined_saves_of_one_row_in_a_scope_are_named(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let id = insert(&events, "a").await.id;
+    let budget =
+        |budget| campaign::ActiveModel { id: Unchanged(id), budget: Set(budget), ..Default::default() };
+    for turn in 1..10 {
+        let before = db.log().await.len();
+        let scope = events.scope(context(), async {
+            let txn = db.db.begin().await.unwrap();
+            let saved = tokio::join!(budget(turn).update(&txn), budget(-turn).update(&txn));
+            txn.commit().await.unwrap(); // whatever the saves said
+            (saved.0.is_ok(), saved.1.is_ok())
+        });
+        match scope.await {
+            Ok(both) => {
+                assert_eq!(both, (true, true));
+                assert_eq!(db.log().await.len(), before + 2);
+            }
+            Err(ScopeError::Unfinished { output, objects }) => {
+                assert_ne!(output, (true, true), "the caller is told as well");
+                assert_eq!(objects, [format!("`campaign` {id}")]);
+            }
+            Err(other) => panic!("{other}"),
+        }
     }
 }
 
