@@ -187,6 +187,9 @@ impl Refused {
     }
 
     /// Whether the unit of work can now only be rolled back.
+    ///
+    /// `false` is no promise: what only the row that was written can tell (its team, a key that the database made, what
+    /// a `with` function answered) poisons as well, and the next call says so.
     pub fn is_final(&self) -> bool {
         matches!(
             self,

@@ -20,6 +20,7 @@ tests::conformance! {
     links_with_a_key_of_their_own,
     panic_while_a_value_is_recorded_refuses_the_unit,
     hook_that_fails_after_it_saved_refuses_the_unit,
+    key_of_many_types,
 }
 
 mod postgres_only {
@@ -222,6 +223,40 @@ mod membership {
         #[sea_orm(belongs_to, from = "club_id", to = "id")]
         pub club: BelongsTo<super::club::Entity>,
     }
+}
+
+/// A key of an enum, a UUID, a day, a moment and a truth value.
+mod slot {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "slots")]
+    #[tracked(object_type = "slot", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub tier: Tier,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub room: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub day: Date,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub at: DateTime,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub odd: bool,
+        #[track]
+        pub seats: i32,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "Enum", enum_name = "tier", rename_all = "snake_case")]
+    pub enum Tier {
+        Low,
+        High,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
 }
 
 /// A recorded form that panics, and hooks that save and then fail.
@@ -701,4 +736,38 @@ async fn connection_that_the_server_ends_commits_nothing(db: Arc<TestDb>) {
     }
     page("a", "again").create_with_event(&connection).await.unwrap();
     assert_eq!((db.log().await.len(), page::Entity::find().count(&db.db).await.unwrap()), (1, 1));
+}
+
+async fn key_of_many_types(db: Arc<TestDb>) {
+    use sea_orm::prelude::Uuid;
+
+    let connection = connection(&db).await;
+    if db.db.get_database_backend() == DbBackend::Postgres {
+        run(&db, &["CREATE TYPE tier AS ENUM ('low', 'high')"]).await;
+    }
+    create(&db, slot::Entity).await;
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 2, 28).unwrap();
+    let slot = |tier, seats| slot::ActiveModel {
+        tier: Set(tier),
+        room: Set(Uuid::from_u128(7)),
+        day: Set(day),
+        at: Set(day.and_hms_opt(23, 59, 59).unwrap()),
+        odd: Set(true),
+        seats: Set(seats),
+    };
+    let txn = connection.begin().await.unwrap();
+    slot(slot::Tier::Low, 1).insert(&txn).await.unwrap();
+    slot(slot::Tier::High, 1).insert(&txn).await.unwrap();
+    slot(slot::Tier::Low, 2).update(&txn).await.unwrap();
+    slot(slot::Tier::High, 3).update_without_returning(&txn).await.unwrap();
+    slot(slot::Tier::Low, 0).delete(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let low =
+        r#"["low","00000000-0000-0000-0000-000000000007","2026-02-28","2026-02-28T23:59:59.000000",true]"#;
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "CREATED", "UPDATED", "UPDATED", "DELETED"]);
+    assert_eq!(log[0].object_id.as_deref(), Some(low));
+    assert_eq!(log[2].event_data["changes"]["seats"], json!({"old": 1, "new": 2}));
+    assert_eq!(log[3].event_data["changes"]["seats"], json!({"old": 1, "new": 3}));
+    assert_eq!(log[4].object_id.as_deref(), Some(low));
 }

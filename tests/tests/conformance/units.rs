@@ -201,7 +201,14 @@ async fn schema_changes_and_own_table_are_refused(db: Arc<TestDb>) {
     let schema = sea_orm::Schema::new(txn.get_database_backend());
     let error = txn.execute(&schema.create_table_from_entity(event::Entity)).await.unwrap_err();
     assert!(matches!(refusal(&error), Refused::Schema));
-    for sql in ["DROP TABLE notes", " /* x */ commit", "-- a\nALTER TABLE notes ADD x int"] {
+    for sql in [
+        "DROP TABLE notes",
+        " /* x */ commit",
+        "-- a\nALTER TABLE notes ADD x int",
+        ";; ROLLBACK",
+        "/*!50000 COMMIT */",
+        "abort",
+    ] {
         assert!(matches!(refusal(&txn.execute_unprepared(sql).await.unwrap_err()), Refused::Schema));
         let raw = Statement::from_string(txn.get_database_backend(), sql);
         assert!(matches!(refusal(&txn.execute_raw(raw).await.unwrap_err()), Refused::Schema));
