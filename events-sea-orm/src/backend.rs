@@ -2,6 +2,8 @@
 //!
 //! SeaORM may add databases; `_` stands for SQLite, since the migration refuses any other.
 
+pub(crate) mod tokens;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
     DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
