@@ -2,6 +2,7 @@
 //!
 //! SeaORM may add databases; `_` stands for SQLite, since the migration refuses any other.
 
+pub(crate) mod catalog;
 pub(crate) mod tokens;
 
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -52,6 +52,7 @@ mod tracked;
 mod transaction;
 mod typed;
 pub mod value;
+mod verify;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod web;
 mod withhold;
@@ -75,6 +76,7 @@ pub use tracked::{Definition, Field, TeamSource, Tracked, registered};
 #[cfg(feature = "stream")]
 pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};
+pub use verify::{Finding, Report, Severity};
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use web::status_of;
 #[cfg(feature = "tower")]

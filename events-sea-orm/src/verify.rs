@@ -1,0 +1,282 @@
+//! `Events::verify`: whether the database is as the tracked models say, and what it changes unseen.
+
+use std::fmt;
+
+use sea_orm::{DbErr, EntityName, IdenStatic, Iterable};
+
+use crate::{
+    backend::catalog::{Action, Catalog, ForeignKey, TableName},
+    events::Events,
+    store::event,
+    tracked::{self, Definition, TeamSource},
+};
+
+/// What [`Events::verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Rows can change without events.
+    Warning,
+    /// Saves will fail.
+    Error,
+}
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// The table of a tracked model is not there.
+    MissingTable {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The table.
+        table: String,
+    },
+    /// A column that events need is not there: of the key, the team or a tracked field.
+    MissingColumn {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The table.
+        table: String,
+        /// The column.
+        column: &'static str,
+    },
+    /// The database itself changes or deletes rows of this table when another row goes or gets another key. No event
+    /// tells of it.
+    UnseenChange {
+        /// The table whose rows change.
+        table: String,
+        /// The name of its foreign key; SQLite does not tell.
+        foreign_key: Option<String>,
+        /// The foreign key's columns.
+        columns: Vec<String>,
+        /// The table that it refers to.
+        parent: String,
+        /// What happens, as the foreign key says it: `ON DELETE CASCADE`.
+        rule: &'static str,
+    },
+    /// The table of events is not there.
+    MissingEvents,
+    /// The table of events lacks a column.
+    MissingEventsColumn {
+        /// The column.
+        column: &'static str,
+    },
+}
+
+impl Report {
+    /// What was found, the worst first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Whether nothing was found.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+/// One finding a line.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            return f.write_str("nothing found");
+        }
+        for (i, finding) in self.findings.iter().enumerate() {
+            let newline = if i == 0 { "" } else { "\n" };
+            write!(f, "{newline}{}: {finding}", finding.severity())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+impl Finding {
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::UnseenChange { .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+}
+
+/// What was found, and what to do about it.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingTable { object_type, table } => write!(
+                f,
+                "the table `{table}` of `{object_type}` is missing: create it, or put its schema on the search path"
+            ),
+            Self::MissingColumn { object_type, table, column } => write!(
+                f,
+                "the column `{column}` of `{object_type}` is missing in `{table}`: add it, or take it out of the model"
+            ),
+            Self::UnseenChange { table, foreign_key, columns, parent, rule } => {
+                f.write_str("the foreign key ")?;
+                if let Some(name) = foreign_key {
+                    write!(f, "`{name}` ")?;
+                }
+                write!(
+                    f,
+                    "of `{table}` ({}) to `{parent}` changes rows without events: take `{rule}` off and let the \
+                     application change them first",
+                    columns.join(", ")
+                )
+            }
+            Self::MissingEvents => {
+                f.write_str("the table `events` is missing: run the steps of `events_sea_orm::migration`")
+            }
+            Self::MissingEventsColumn { column } => write!(
+                f,
+                "the column `{column}` is missing in `events`: run the steps of `events_sea_orm::migration`"
+            ),
+        }
+    }
+}
+
+impl Events {
+    /// Compares the database with the tracked models that are registered, and lists what it changes unseen.
+    ///
+    /// It only reads, needs no special rights, and asks two questions however many models there are. Found are tables
+    /// and columns that are missing, and foreign keys by which the database itself changes what would be recorded. Not
+    /// found are triggers, rules and other programs.
+    ///
+    /// A model registers itself where it is used; one that is linked but never named does not: see
+    /// [`verify_with`](Self::verify_with).
+    ///
+    /// # Errors
+    /// The database's.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn example(events: events_sea_orm::Events) -> Result<(), sea_orm::DbErr> {
+    /// let report = events.verify().await?;
+    /// if !report.is_clean() {
+    ///     eprintln!("{report}");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn verify(&self) -> Result<Report, DbErr> {
+        self.verify_with([]).await
+    }
+
+    /// As [`verify`](Self::verify), of these models too: `[campaign::Model::definition(), ..]`.
+    ///
+    /// # Errors
+    /// As `verify`.
+    pub async fn verify_with(
+        &self,
+        definitions: impl IntoIterator<Item = &'static Definition>,
+    ) -> Result<Report, DbErr> {
+        let mut tracked: Vec<&'static Definition> = Vec::new();
+        for definition in tracked::registered().chain(definitions) {
+            if !tracked.iter().any(|known| std::ptr::eq(*known, definition)) {
+                tracked.push(definition);
+            }
+        }
+        let mut tables: Vec<TableName<'_>> = tracked
+            .iter()
+            .map(|definition| TableName { schema: definition.schema(), table: definition.table() })
+            .collect();
+        let own = tables.len();
+        tables.push(TableName { schema: None, table: event::Entity.table_name() });
+        let catalog = Catalog::read(self.pool(), &tables).await?;
+
+        let mut findings = missing_events(&catalog, own);
+        for (table, definition) in tracked.iter().enumerate() {
+            findings.extend(missing(&catalog, table, definition));
+        }
+        for key in &catalog.foreign_keys {
+            let recorded = match tracked.get(key.table) {
+                Some(definition) => recorded_columns(definition),
+                None => event::Column::iter().map(|column| column.as_str()).collect(),
+            };
+            findings.extend(unseen_changes(&catalog, key, &recorded, full_name(&tables[key.table])));
+        }
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+        Ok(Report { findings })
+    }
+}
+
+fn full_name(name: &TableName<'_>) -> String {
+    match name.schema {
+        Some(schema) => format!("{schema}.{}", name.table),
+        None => name.table.to_owned(),
+    }
+}
+
+fn missing_events(catalog: &Catalog, own: usize) -> Vec<Finding> {
+    if !catalog.has_table(own) {
+        return vec![Finding::MissingEvents];
+    }
+    let columns = event::Column::iter().map(|column| column.as_str());
+    let missing = columns.filter(|column| !catalog.has_column(own, column));
+    missing.map(|column| Finding::MissingEventsColumn { column }).collect()
+}
+
+fn missing(catalog: &Catalog, table: usize, definition: &Definition) -> Vec<Finding> {
+    let object_type = definition.object_type();
+    let name = full_name(&TableName { schema: definition.schema(), table: definition.table() });
+    if !catalog.has_table(table) {
+        return vec![Finding::MissingTable { object_type, table: name }];
+    }
+    let missing =
+        recorded_columns(definition).into_iter().filter(|column| !catalog.has_column(table, column));
+    missing.map(|column| Finding::MissingColumn { object_type, table: name.clone(), column }).collect()
+}
+
+/// The columns that an event is made of: key, team and tracked fields.
+fn recorded_columns(definition: &Definition) -> Vec<&'static str> {
+    let mut columns = definition.key_columns().to_vec();
+    let team = match definition.team() {
+        TeamSource::Column(column) => Some(column),
+        TeamSource::Context => None,
+    };
+    for column in team.into_iter().chain(definition.fields().iter().map(|field| field.column())) {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// A row that goes is always missed; a column that changes only where it is recorded.
+fn unseen_changes(catalog: &Catalog, key: &ForeignKey, recorded: &[&str], table: String) -> Vec<Finding> {
+    let is_recorded = |column: &String| recorded.iter().any(|other| catalog.is_same_column(column, other));
+    let changes_recorded = key.columns.iter().any(is_recorded);
+    let on_delete = match key.on_delete {
+        Some(Action::Cascade) => Some("ON DELETE CASCADE"),
+        Some(Action::SetNull) if changes_recorded => Some("ON DELETE SET NULL"),
+        Some(Action::SetDefault) if changes_recorded => Some("ON DELETE SET DEFAULT"),
+        _ => None,
+    };
+    let on_update = match key.on_update.filter(|_| changes_recorded) {
+        Some(Action::Cascade) => Some("ON UPDATE CASCADE"),
+        Some(Action::SetNull) => Some("ON UPDATE SET NULL"),
+        Some(Action::SetDefault) => Some("ON UPDATE SET DEFAULT"),
+        None => None,
+    };
+    let finding = |rule| Finding::UnseenChange {
+        table: table.clone(),
+        foreign_key: key.name.clone(),
+        columns: key.columns.clone(),
+        parent: key.parent.clone(),
+        rule,
+    };
+    on_delete.into_iter().chain(on_update).map(finding).collect()
+}
