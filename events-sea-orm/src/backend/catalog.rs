@@ -13,9 +13,9 @@ pub(crate) struct TableName<'a> {
 }
 
 /// What there is of the tables that were asked for, each by its place among them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Catalog {
-    backend: Option<DbBackend>,
+    backend: DbBackend,
     columns: BTreeMap<usize, Vec<String>>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
 }
@@ -54,7 +54,7 @@ impl Action {
 impl Catalog {
     pub(crate) async fn read(db: &impl ConnectionTrait, tables: &[TableName<'_>]) -> Result<Self, DbErr> {
         let backend = db.get_database_backend();
-        let mut catalog = Self { backend: Some(backend), ..Self::default() };
+        let mut catalog = Self { backend, columns: BTreeMap::new(), foreign_keys: Vec::new() };
         for row in db.query_all_raw(select_columns(backend, tables)).await? {
             catalog.columns.entry(place(&row)?).or_default().push(row.try_get("", "column_name")?);
         }
@@ -96,7 +96,7 @@ impl Catalog {
     /// Only PostgreSQL tells upper from lower case in the names of columns.
     pub(crate) fn is_same_column(&self, a: &str, b: &str) -> bool {
         match self.backend {
-            Some(DbBackend::Postgres) => a == b,
+            DbBackend::Postgres => a == b,
             _ => a.eq_ignore_ascii_case(b),
         }
     }
