@@ -87,6 +87,8 @@ pub struct Context {
     correlation: Option<String>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     request: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    home_team: Option<String>,
 }
 
 impl Context {
@@ -132,6 +134,19 @@ impl Context {
     pub fn request(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.request.insert(key.into(), value.into());
         self
+    }
+
+    /// In a job across teams, the team of what no row gives one: events emitted by hand, and the event of untracked
+    /// writes.
+    #[must_use]
+    pub fn home_team(mut self, team: impl Display) -> Self {
+        self.home_team = Some(team.to_string());
+        self
+    }
+
+    /// The home team, if one was given.
+    pub fn stated_home_team(&self) -> Option<&str> {
+        self.home_team.as_deref()
     }
 
     /// Which team this is for.
@@ -182,6 +197,9 @@ impl Context {
     pub fn check(&self) -> Result<(), IdentifierError> {
         if let TeamScope::Team(team) = &self.team {
             check_identifier("team", team)?;
+        }
+        if let Some(team) = &self.home_team {
+            check_identifier("home team", team)?;
         }
         if let Some(actor) = &self.actor {
             check_identifier("actor", actor.id())?;

@@ -8,32 +8,36 @@ use std::{
     },
 };
 
-use crate::{error::Refused, tracked::Definition};
+use crate::error::Refused;
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
 static UNRECORDED: AtomicU64 = AtomicU64::new(0);
 static WARNED: Mutex<Option<HashSet<&'static str>>> = Mutex::new(None);
 
-/// Lets saves of tracked models without a context pass, process-wide and for good: each entity is warned about once,
-/// and [`unrecorded_saves`] counts them. For the days in which an application is made tracked, not beyond.
+/// Lets saves of tracked models without a context pass, and bulk writes and raw SQL on units of work and connections,
+/// process-wide and for good: each entity is warned about once, and [`unrecorded_saves`] counts them. For the days in which an application is made tracked, not beyond.
 pub fn adopt() {
     ADOPTING.store(true, Ordering::Relaxed);
 }
 
-/// How many saves left no event because of [`adopt`].
+/// How many saves and other statements left no event because of [`adopt`].
 pub fn unrecorded_saves() -> u64 {
     UNRECORDED.load(Ordering::Relaxed)
 }
 
-/// Refuses, unless the application is being adopted.
-pub(crate) fn refuse(definition: &Definition, refused: Refused) -> Result<(), Refused> {
-    if !ADOPTING.load(Ordering::Relaxed) {
+pub(crate) fn is_adopting() -> bool {
+    ADOPTING.load(Ordering::Relaxed)
+}
+
+/// Refuses, unless the application is being adopted. `what` is warned about once.
+pub(crate) fn refuse(what: &'static str, refused: Refused) -> Result<(), Refused> {
+    if !is_adopting() {
         return Err(refused);
     }
     UNRECORDED.fetch_add(1, Ordering::Relaxed);
     let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
-    if warned.get_or_insert_default().insert(definition.object_type()) {
-        tracing::warn!(object_type = definition.object_type(), %refused, "a tracked save leaves no event");
+    if warned.get_or_insert_default().insert(what) {
+        tracing::warn!(object_type = what, %refused, "a tracked write leaves no event");
     }
     Ok(())
 }

@@ -29,15 +29,23 @@ pub(crate) fn lock(backend: DbBackend, lock: Lock) -> Option<LockType> {
     }
 }
 
+/// The same at the end of a SELECT that is text.
+pub(crate) fn lock_words(backend: DbBackend, kind: Lock) -> &'static str {
+    match lock(backend, kind) {
+        Some(LockType::NoKeyUpdate) => " FOR NO KEY UPDATE",
+        Some(_) => " FOR UPDATE",
+        None => "",
+    }
+}
+
 /// Whether an UPDATE can read and lock the old row in the same statement: over a network that saves a round trip.
 pub(crate) fn updates_with_old(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres
 }
 
-/// Whether this INSERT counts a row that is there already, and is kept as it is, like one that it inserted: MariaDB and
-/// MySQL, to which SeaORM's "do nothing" is an update that changes nothing.
-pub(crate) fn counts_kept_rows(sql: &str) -> bool {
-    sql.contains(" ON DUPLICATE KEY UPDATE ")
+/// Whether an UPDATE of several tables may set columns of any of them: MySQL finds a bare column wherever it is.
+pub(crate) fn joined_update_may_write_any(backend: DbBackend) -> bool {
+    backend == DbBackend::MySql
 }
 
 /// How a unit of work begins, where the caller did not say.

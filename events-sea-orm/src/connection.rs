@@ -10,13 +10,14 @@ use sea_orm::{
 
 use crate::{
     events::Events,
-    transaction::{EventTransaction, run_callback},
+    transaction::{EventTransaction, check_on_pool, inspect, inspect_text, run_callback},
 };
 
 /// For whom, on the application's pool. Make one per request; it costs no query.
 ///
-/// Reads go to the pool. [`begin`](TransactionTrait::begin) makes a unit of work. `ActiveModelEx` saves are units of
-/// their own. A plain save of a tracked model is refused with the name of the call that does it.
+/// Reads go to the pool, and so do writes of untracked tables. [`begin`](TransactionTrait::begin) makes a unit of work.
+/// `ActiveModelEx` saves are units of their own. A plain save of a tracked model is refused with the name of the call
+/// that does it, as is any other write that could change tracked rows.
 #[derive(Debug, Clone)]
 pub struct EventConnection {
     events: Events,
@@ -42,35 +43,56 @@ impl EventConnection {
 #[async_trait::async_trait]
 impl ConnectionTrait for EventConnection {
     fn get_database_backend(&self) -> DbBackend {
-        self.events.pool().get_database_backend()
+        self.backend()
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        self.check_text(&stmt.sql)?;
         self.events.pool().execute_raw(stmt).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
-        self.events.pool().execute(stmt).await
+        self.events.pool().execute_raw(self.check(stmt)?).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.check_text(sql)?;
         self.events.pool().execute_unprepared(sql).await
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.check_text(&stmt.sql)?;
         self.events.pool().query_one_raw(stmt).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
-        self.events.pool().query_one(stmt).await
+        self.events.pool().query_one_raw(self.check(stmt)?).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.check_text(&stmt.sql)?;
         self.events.pool().query_all_raw(stmt).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
-        self.events.pool().query_all(stmt).await
+        self.events.pool().query_all_raw(self.check(stmt)?).await
+    }
+}
+
+impl EventConnection {
+    fn backend(&self) -> DbBackend {
+        self.events.pool().get_database_backend()
+    }
+
+    /// The statement as it will be sent, if it may go to the pool: nothing is announced there.
+    fn check<S: StatementBuilder>(&self, statement: &S) -> Result<Statement, DbErr> {
+        let (inspected, built) = inspect(statement, self.backend());
+        check_on_pool(&inspected)?;
+        Ok(built)
+    }
+
+    fn check_text(&self, sql: &str) -> Result<(), DbErr> {
+        check_on_pool(&inspect_text(sql, self.backend()))
     }
 }
 
@@ -134,13 +156,26 @@ impl sea_orm::StreamTrait for EventConnection {
     type Stream<'a> = <sea_orm::DatabaseConnection as sea_orm::StreamTrait>::Stream<'a>;
 
     fn get_database_backend(&self) -> DbBackend {
-        self.events.pool().get_database_backend()
+        self.backend()
+    }
+
+    fn stream<'a, S: StatementBuilder + Sync>(
+        &'a self,
+        stmt: &S,
+    ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
+        match self.check(stmt) {
+            Ok(built) => sea_orm::StreamTrait::stream_raw(self.events.pool(), built),
+            Err(refused) => Box::pin(std::future::ready(Err(refused))),
+        }
     }
 
     fn stream_raw<'a>(
         &'a self,
         stmt: Statement,
     ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-        sea_orm::StreamTrait::stream_raw(self.events.pool(), stmt)
+        match self.check_text(&stmt.sql) {
+            Ok(()) => sea_orm::StreamTrait::stream_raw(self.events.pool(), stmt),
+            Err(refused) => Box::pin(std::future::ready(Err(refused))),
+        }
     }
 }

@@ -45,9 +45,9 @@ pub enum Refused {
         /// The type that was used.
         connection: &'static str,
     },
-    /// Inside a scope, an after-hook whose before-hook did not run in this scope.
+    /// An after-hook whose before-hook did not run, in this scope or at all.
     #[error(
-        "`{object_type}` was saved without its before-hook in this scope: the old row is unknown, so no event can be written"
+        "`{object_type}` was saved without its before-hook: the old row is unknown, so no event can be written"
     )]
     NoBeforeHook {
         /// The model's object type.
@@ -131,6 +131,33 @@ pub enum Refused {
         /// The table.
         table: String,
     },
+    /// A write to a tracked table that no save announced, so that its rows would change without events.
+    #[error(
+        "`{call}` on the tracked table `{table}` would leave no events: use `{verb}`, or `.untracked(\"reason\", ..)`"
+    )]
+    Unannounced {
+        /// The table.
+        table: &'static str,
+        /// The call, as SeaORM names it.
+        call: &'static str,
+        /// The call that leaves events.
+        verb: &'static str,
+    },
+    /// A bulk update of a column that says which object a row is, or whose.
+    #[error(
+        "column `{column}` of `{object_type}` says which object a row is, or whose, and cannot be set by an update"
+    )]
+    FixedColumn {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// SQL text that writes, or of which nobody can tell.
+    #[error(
+        "raw SQL that writes could change tracked rows without events: write it with SeaORM's builders, or inside `.untracked(\"reason\", ..)`, which leaves an event"
+    )]
+    RawSql,
     /// The row that a save brought back is not the one that was announced.
     #[error("a save of `{object_type}` brought back another row than the one it named")]
     UnexpectedRow {

@@ -1,7 +1,8 @@
 //! What the generated `ActiveModelBehavior` calls: one line each there, everything else here.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable, Value,
+    ActiveModelTrait, ActiveValue, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable,
+    PrimaryKeyToColumn, Value,
 };
 
 use crate::{
@@ -39,19 +40,18 @@ where
     Box::pin(before(active, db, Kind::Delete))
 }
 
-/// Records in immediate mode; in a unit of work it only clears what the save did not use.
+/// Records in immediate mode; in a unit of work the statement itself was recorded.
 pub fn after_save<'a, M, C>(model: M, db: &'a C, insert: bool) -> HookFuture<'a, M>
 where
     M: Tracked + Send + 'a,
     C: ConnectionTrait,
 {
     Box::pin(async move {
-        if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
-            txn.forget_update();
-        } else if scope::is_active() {
-            let kind = if insert { Kind::Insert } else { Kind::Update };
-            scope::after(M::definition(), kind, Some(RowImage::of(&model)), &[], db).await?;
+        if is_recorded_elsewhere(M::definition(), db)? {
+            return Ok(model);
         }
+        let kind = if insert { Kind::Insert } else { Kind::Update };
+        scope::after(M::definition(), kind, Some(RowImage::of(&model)), &[], db).await?;
         Ok(model)
     })
 }
@@ -64,14 +64,32 @@ where
     C: ConnectionTrait,
 {
     Box::pin(async move {
-        if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
-            txn.forget_update();
-        } else if scope::is_active() {
-            let key = tracked::key_of(&active).unwrap_or_default();
-            scope::after(Model::<A>::definition(), Kind::Delete, None, &key, db).await?;
+        let definition = Model::<A>::definition();
+        if is_recorded_elsewhere(definition, db)? {
+            return Ok(active);
         }
+        let key = tracked::key_of(&active).unwrap_or_default();
+        scope::after(definition, Kind::Delete, None, &key, db).await?;
         Ok(active)
     })
+}
+
+/// Whether an after-hook has nothing to do: in a unit of work, and where the before-hook let the save pass. Refuses
+/// where no before-hook can have run.
+fn is_recorded_elsewhere<C: ConnectionTrait>(
+    definition: &'static Definition,
+    db: &C,
+) -> Result<bool, Refused> {
+    if downcast_ref::<EventTransaction, C>(db).is_some() {
+        return Ok(true);
+    }
+    if scope::is_active() {
+        return Ok(false);
+    }
+    if db.is_mock_connection() || crate::adoption::is_adopting() {
+        return Ok(true);
+    }
+    Err(Refused::NoBeforeHook { object_type: definition.object_type() })
 }
 
 /// Poisons the unit of work if a user's own after-hook failed: the row is written by then.
@@ -90,15 +108,18 @@ where
     C: ConnectionTrait,
 {
     let definition = Model::<A>::definition();
+    tracked::know(definition);
     let key = tracked::key_of(&active);
     if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
         check_values(&active, definition, kind)?;
         check_key(&active, definition, kind, &key)?;
         check_team(&active, definition, kind, &key, txn)?;
         let options = saves::take_options(definition);
-        let rows = tracked::rows::<A::Entity>();
         // The last thing before SeaORM sends the statement: nothing may come in between.
-        txn.announce(Announcement { by: Caller::current(), kind, rows, key, options })?;
+        if let Some(bound) = bound_values(&active, kind, key.as_ref()) {
+            let (by, rows) = (Caller::current(), tracked::rows::<A::Entity>());
+            txn.announce(Announcement { by, kind, rows, key, bound, options })?;
+        }
         return Ok(active);
     }
     if scope::is_active() {
@@ -121,12 +142,31 @@ where
     } else {
         Refused::NoContext { object_type }
     };
-    crate::adoption::refuse(definition, refused)?;
+    crate::adoption::refuse(object_type, refused)?;
     Ok(active)
 }
 
+/// How many values SeaORM's statement will bind. None if it will send none: a key is missing, or nothing is set.
+fn bound_values<A: ActiveModelTrait>(active: &A, kind: Kind, key: Option<&Vec<Value>>) -> Option<usize> {
+    type PrimaryKey<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey;
+    let columns = || <A::Entity as EntityTrait>::Column::iter();
+    match kind {
+        Kind::Insert => Some(columns().filter(|column| !active.get(*column).is_not_set()).count()),
+        Kind::Update => {
+            let plain = columns().filter(|column| PrimaryKey::<A>::from_column(*column).is_none());
+            let set = plain.filter(|column| active.get(*column).is_set()).count();
+            if set == 0 { None } else { Some(set + key?.len()) }
+        }
+        _ => Some(key?.len()),
+    }
+}
+
 /// Refuses what could not be recorded while nothing is sent yet.
-fn check_values<A: ActiveModelTrait>(active: &A, definition: &Definition, kind: Kind) -> Result<(), Refused> {
+pub(crate) fn check_values<A: ActiveModelTrait>(
+    active: &A,
+    definition: &Definition,
+    kind: Kind,
+) -> Result<(), Refused> {
     if kind == Kind::Delete {
         return Ok(());
     }
@@ -177,7 +217,7 @@ fn set_team<A: ActiveModelTrait>(active: &A, definition: &Definition) -> Option<
 }
 
 /// Refuses a foreign team before anything is sent, where the caller's values tell it already.
-fn check_team<A: ActiveModelTrait>(
+pub(crate) fn check_team<A: ActiveModelTrait>(
     active: &A,
     definition: &'static Definition,
     kind: Kind,

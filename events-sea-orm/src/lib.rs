@@ -37,6 +37,7 @@
 
 mod adoption;
 mod backend;
+mod bulk;
 mod connection;
 mod consumer;
 mod error;
@@ -58,6 +59,7 @@ mod web;
 mod withhold;
 
 pub use adoption::{adopt, unrecorded_saves};
+pub use bulk::{DeleteMany, EntityEvents, Filter, InsertMany, UpdateMany};
 pub use connection::EventConnection;
 pub use consumer::{Consumer, ConsumerError};
 pub use error::{CommitError, Outcome, Refused, UnknownCommit};

@@ -42,7 +42,7 @@ pub(crate) enum Change<'a> {
 
 impl<'a> Change<'a> {
     /// The row as it last was.
-    fn row(self) -> &'a RowImage {
+    pub(crate) fn row(self) -> &'a RowImage {
         match self {
             Self::Created(row) | Self::Updated(_, row) | Self::Deleted(row) => row,
         }
@@ -170,12 +170,15 @@ pub(crate) fn emitted(
         }
         (TeamScope::Team(team), _) => team.clone(),
         (TeamScope::All, Some(known)) => known,
-        (TeamScope::All, None) => {
-            return Err(Refused::UnknownTeam {
-                what: format!("event `{event_type}`"),
-                hint: "say `.team(..)` on it, since the context spans all teams",
-            });
-        }
+        (TeamScope::All, None) => match context.stated_home_team() {
+            Some(home) => home.to_owned(),
+            None => {
+                return Err(Refused::UnknownTeam {
+                    what: format!("event `{event_type}`"),
+                    hint: "the context spans all teams: say `.team(..)` on the event, or `.home_team(..)` on the context",
+                });
+            }
+        },
         (TeamScope::New, _) => return Err(team_not_made(format!("event `{event_type}`"))),
         _ => return Err(Refused::NoTeam),
     };

@@ -81,6 +81,41 @@ impl<'a> From<&'a EventTransaction> for Target<'a> {
     }
 }
 
+/// The unit of work that a call runs in.
+pub(crate) enum Unit<'a> {
+    Own(EventTransaction),
+    PartOf(&'a EventTransaction),
+}
+
+impl<'a> Target<'a> {
+    pub(crate) async fn open(self) -> Result<Unit<'a>, DbErr> {
+        Ok(match self {
+            Self::Connection(db) => Unit::Own(sea_orm::TransactionTrait::begin(db).await?),
+            Self::Transaction(txn) => Unit::PartOf(txn),
+        })
+    }
+}
+
+impl Unit<'_> {
+    pub(crate) fn transaction(&self) -> &EventTransaction {
+        match self {
+            Self::Own(txn) => txn,
+            Self::PartOf(txn) => txn,
+        }
+    }
+
+    /// Ends a unit of the call's own: commits on `Ok`, rolls back on `Err`, whose own error is what the caller needs.
+    pub(crate) async fn close<T>(self, result: Result<T, DbErr>) -> Result<T, DbErr> {
+        let Self::Own(txn) = self else { return result };
+        if result.is_ok() {
+            txn.commit().await?;
+        } else if let Err(error) = txn.rollback().await {
+            tracing::warn!(%error, "rolling back a failed write failed");
+        }
+        result
+    }
+}
+
 /// Saves of a tracked active model that say more than a plain save can.
 ///
 /// # Examples
@@ -176,28 +211,10 @@ macro_rules! save_future {
                 let definition = Model::<A>::definition();
                 Box::pin(async move {
                     self.options.check(definition)?;
-                    match self.target {
-                        Target::Transaction(txn) => {
-                            with_options(definition, self.options, self.active.$call(txn)).await
-                        }
-                        Target::Connection(db) => {
-                            let txn = sea_orm::TransactionTrait::begin(db).await?;
-                            let save = with_options(definition, self.options, self.active.$call(&txn)).await;
-                            match save {
-                                Ok(saved) => {
-                                    txn.commit().await?;
-                                    Ok(saved)
-                                }
-                                Err(error) => {
-                                    // The save's own error is what the caller needs to see.
-                                    if let Err(failure) = txn.rollback().await {
-                                        tracing::warn!(error = %failure, "rolling back a failed save failed");
-                                    }
-                                    Err(error)
-                                }
-                            }
-                        }
-                    }
+                    let unit = self.target.open().await?;
+                    let save = self.active.$call(unit.transaction());
+                    let saved = with_options(definition, self.options, save).await;
+                    unit.close(saved).await
                 })
             }
         }

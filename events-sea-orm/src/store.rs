@@ -19,9 +19,14 @@ const VALUES_LIMIT: usize = 3;
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_EVENTS: usize = 5_000;
 
-/// The table of this name is ours.
+/// The table that is ours.
+pub(crate) fn own_table() -> &'static str {
+    event::Entity.table_name()
+}
+
+/// Whether the table of this name is ours.
 pub(crate) fn is_own_table(table: &str) -> bool {
-    table.eq_ignore_ascii_case(event::Entity.table_name())
+    table.eq_ignore_ascii_case(own_table())
 }
 
 /// The statements that write `events`: one, unless they are very many or very large.

@@ -1,17 +1,26 @@
 //! `Tracked`: what the derive implements, and what the library does with it.
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{
+    collections::{BTreeMap, HashMap},
+    marker::PhantomData,
+    sync::{
+        LazyLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use events_core::{ObjectRef, Subject};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, IdenStatic, Iterable,
-    ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryFilter, QueryResult, QueryTrait, TryFromU64, Value,
+    ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryFilter, QueryResult, QueryTrait, RelationTrait,
+    TryFromU64, Value,
     sea_query::{Expr, IntoValueTuple, LockType, Query, SelectStatement, TableRef, UpdateStatement},
 };
 use serde_json::Value as Json;
 
 use crate::{
     error::Refused,
+    transaction::Table,
     value::{self, ValueError},
 };
 
@@ -56,7 +65,6 @@ pub trait Tracked: ModelTrait + FromQueryResult {
 type PrimaryKey<M> = <<M as ModelTrait>::Entity as EntityTrait>::PrimaryKey;
 
 /// What is recorded of an entity.
-#[derive(Debug)]
 pub struct Definition {
     object_type: &'static str,
     schema: Option<String>,
@@ -64,6 +72,19 @@ pub struct Definition {
     key: Vec<&'static str>,
     team: TeamSource,
     fields: Vec<Field>,
+    rows: &'static dyn Rows,
+    /// Whether it was looked up, and so is known to the guard even if nothing registered it.
+    known: AtomicBool,
+}
+
+impl std::fmt::Debug for Definition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Definition")
+            .field("object_type", &self.object_type)
+            .field("table", &self.table)
+            .field("fields", &self.fields)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the team of a row comes from.
@@ -134,15 +155,31 @@ impl Field {
 
 impl Definition {
     /// The definition of entity `E`.
-    pub fn new<E: EntityTrait>(object_type: &'static str, team: TeamSource, fields: Vec<Field>) -> Self {
+    pub fn new<E: EntityTrait>(object_type: &'static str, team: TeamSource, fields: Vec<Field>) -> Self
+    where
+        E::Model: Tracked,
+    {
         let key = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
-        let schema = E::default().schema_name().map(str::to_owned);
-        Self { object_type, schema, table: E::default().table_name(), key, team, fields }
+        Self {
+            object_type,
+            schema: E::default().schema_name().map(str::to_owned),
+            table: E::default().table_name(),
+            key,
+            team,
+            fields,
+            rows: &RowsOf::<E>(PhantomData),
+            known: AtomicBool::new(false),
+        }
     }
 
     /// The name under which its objects are recorded.
     pub fn object_type(&self) -> &'static str {
         self.object_type
+    }
+
+    /// The schema that its entity names, if it names one.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// Its table.
@@ -175,6 +212,11 @@ impl Definition {
     /// Whether a row is itself a team: the tenant table.
     pub(crate) fn is_team(&self) -> bool {
         matches!((self.team, self.key.as_slice()), (TeamSource::Column(team), [key]) if team == *key)
+    }
+
+    /// Its rows, their type forgotten.
+    pub(crate) fn rows(&self) -> &'static dyn Rows {
+        self.rows
     }
 
     pub(crate) fn redacts(&self) -> bool {
@@ -241,6 +283,10 @@ pub(crate) trait Rows: Send + Sync {
     fn definition(&self) -> &'static Definition;
     /// The row of this key. A `LIMIT` would add nothing but work: SQLite plans a statement anew for each one bound.
     fn select(&self, key: &[Value]) -> SelectStatement;
+    /// All rows.
+    fn select_all(&self) -> SelectStatement;
+    /// If this is a junction, whose key is made of nothing but references: the columns by which it refers to others.
+    fn link_columns(&self) -> Option<Vec<String>>;
     /// The key that the database counted up to.
     fn counted_key(&self, id: u64) -> Option<Vec<Value>>;
     /// The update of this row, extended so that it brings back the old row, locked, beside the new one, if the old
@@ -276,6 +322,24 @@ where
             select = select.filter(column.into_column().eq(value.clone()));
         }
         select.into_query()
+    }
+
+    fn select_all(&self) -> SelectStatement {
+        E::find().into_query()
+    }
+
+    fn link_columns(&self) -> Option<Vec<String>> {
+        let relations =
+            E::Relation::iter().map(|relation| relation.def()).filter(|relation| !relation.is_owner);
+        let columns: Vec<String> = relations
+            .flat_map(|relation| {
+                relation.from_col.into_iter().map(|column| column.to_string()).collect::<Vec<_>>()
+            })
+            .collect();
+        let mut key = E::PrimaryKey::iter().map(|key| key.into_column().as_str());
+        let is_link =
+            E::PrimaryKey::iter().count() > 1 && key.all(|key| columns.iter().any(|column| column == key));
+        is_link.then_some(columns)
     }
 
     fn counted_key(&self, id: u64) -> Option<Vec<Value>> {
@@ -362,4 +426,38 @@ inventory::collect!(Registration);
 /// Every tracked entity that was linked into this program and is named somewhere in it.
 pub fn registered() -> impl Iterator<Item = &'static Definition> {
     inventory::iter::<Registration>().map(|registration| (registration.0)())
+}
+
+/// The tracked entities by the names of their tables, in lower case.
+static TABLES: LazyLock<RwLock<HashMap<String, Vec<&'static Definition>>>> = LazyLock::new(|| {
+    let mut tables = HashMap::new();
+    registered().for_each(|definition| insert(&mut tables, definition));
+    RwLock::new(tables)
+});
+
+fn insert(tables: &mut HashMap<String, Vec<&'static Definition>>, definition: &'static Definition) {
+    let same_name = tables.entry(definition.table.to_ascii_lowercase()).or_default();
+    if !same_name.iter().any(|known| std::ptr::eq(*known, definition)) {
+        same_name.push(definition);
+    }
+}
+
+/// Makes an entity known by its use: a crate that is linked but never named registers nothing.
+pub(crate) fn know(definition: &'static Definition) {
+    if !definition.known.swap(true, Ordering::Relaxed) {
+        insert(&mut TABLES.write().unwrap_or_else(PoisonError::into_inner), definition);
+    }
+}
+
+/// Every tracked entity that was registered or used.
+pub(crate) fn known() -> Vec<&'static Definition> {
+    let tables = TABLES.read().unwrap_or_else(PoisonError::into_inner);
+    tables.values().flatten().copied().collect()
+}
+
+/// The tracked entity of this table.
+pub(crate) fn find(table: &Table) -> Option<&'static Definition> {
+    let tables = TABLES.read().unwrap_or_else(PoisonError::into_inner);
+    let same_name = tables.get(&table.name.to_ascii_lowercase())?;
+    same_name.iter().copied().find(|definition| definition.is_table(table))
 }

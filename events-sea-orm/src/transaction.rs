@@ -1,11 +1,15 @@
 //! `EventTransaction`: the unit of work.
 
+mod bulk;
 mod connection;
+mod guard;
 mod in_flight;
 mod level;
-#[allow(dead_code)] // the guard asks it
+mod links;
+mod on_conflict;
 mod sql;
 mod statement;
+mod untracked;
 mod write;
 
 use std::{
@@ -29,8 +33,10 @@ pub use self::connection::EventStream;
 use self::level::{Level, lock};
 pub(crate) use self::{
     connection::run_callback,
+    guard::check_on_pool,
     level::{Announcement, Caller},
-    statement::Kind,
+    sql::Table,
+    statement::{Kind, inspect, inspect_text},
 };
 use crate::{
     backend,
@@ -38,7 +44,7 @@ use crate::{
     error::{CommitError, Refused, UnknownCommit},
     events::Events,
     record::{self, SaveOptions},
-    saves, store,
+    saves,
     tracked::Tracked,
     value,
     withhold::withhold,
@@ -84,7 +90,7 @@ struct Unit {
 }
 
 /// The connection in use: held from the first statement of a step to the last answer, whoever reads that.
-type Busy = Arc<OwnedMutexGuard<()>>;
+pub(crate) type Busy = Arc<OwnedMutexGuard<()>>;
 
 impl Unit {
     /// An error of a commit: a deferred constraint is looked at then, and the database quotes the row that breaks it.
@@ -161,10 +167,14 @@ impl EventTransaction {
     pub async fn emit(&self, event: NewEvent) -> Result<(), DbErr> {
         self.level.check_writable()?;
         self.caught_up().await?;
-        let mut state = self.level.state();
-        let event = record::emitted(event, &state.team, &self.unit.context, self.unit.id)?;
-        state.buffer.push(event);
+        let event = self.check_emit(event)?;
+        self.level.state().buffer.push(event);
         Ok(())
+    }
+
+    /// The event as it will be written, if it can be.
+    fn check_emit(&self, event: NewEvent) -> Result<Event, DbErr> {
+        Ok(record::emitted(event, &self.team_scope(), &self.unit.context, self.unit.id)?)
     }
 
     /// Moves a state field to `new` and records why.
@@ -311,18 +321,17 @@ impl EventTransaction {
 
     /// Writes the buffered events and runs the consumers on them, until neither adds any. Answers the events' ids.
     async fn flush(&self) -> Result<Vec<Uuid>, DbErr> {
-        let mut ids = Vec::new();
         let mut last_adder: Arc<str> = Arc::from("");
         let limit = self.unit.events.consumer_rounds();
         self.caught_up().await?;
+        self.consume_written().await?;
         for _ in 0..=limit {
-            let mut batch = std::mem::take(&mut self.level.state().buffer);
-            let Some(first) = batch.first_mut() else { return Ok(ids) };
-            if ids.is_empty() {
-                first.id = self.unit.id; // a unique key by which a unit can be looked for
+            let busy = self.unit.busy().await;
+            let batch = self.write_buffer(&busy).await?;
+            drop(busy);
+            if batch.is_empty() {
+                return Ok(std::mem::take(&mut self.level.state().written));
             }
-            ids.extend(batch.iter().map(|event| event.id));
-            self.write(&batch).await?;
             for event in &batch {
                 if let Some(adder) = self.consume_all(event).await? {
                     last_adder = adder;
@@ -332,13 +341,6 @@ impl EventTransaction {
         let refused = Refused::ConsumerLoop { consumer: last_adder, rounds: limit };
         self.level.poison(&refused.to_string());
         Err(refused.into())
-    }
-
-    async fn write(&self, events: &[Event]) -> Result<(), DbErr> {
-        for statement in store::insert_statements(self.unit.backend, events) {
-            self.send_own(statement).await?;
-        }
-        Ok(())
     }
 
     /// Runs every consumer on one event. Answers the last one that added events.
@@ -382,13 +384,6 @@ impl EventTransaction {
         state.announced.retain(|other| announcement.key.is_none() || !other.is_of(&announcement));
         state.announced.push(announcement);
         Ok(())
-    }
-
-    /// Forgets the announcement of an update that had nothing to set. Rows of a junction table may have been announced
-    /// together with the one that was saved.
-    pub(crate) fn forget_update(&self) {
-        let caller = Caller::current();
-        self.level.state().announced.retain(|other| other.by != caller || other.kind != Kind::Update);
     }
 
     /// The team that saves must be of.

@@ -184,7 +184,7 @@ impl Events {
         definitions: impl IntoIterator<Item = &'static Definition>,
     ) -> Result<Report, DbErr> {
         let mut tracked: Vec<&'static Definition> = Vec::new();
-        for definition in tracked::registered().chain(definitions) {
+        for definition in tracked::known().into_iter().chain(definitions) {
             if !tracked.iter().any(|known| std::ptr::eq(*known, definition)) {
                 tracked.push(definition);
             }
@@ -231,7 +231,7 @@ fn missing_events(catalog: &Catalog, own: usize) -> Vec<Finding> {
 
 fn missing(catalog: &Catalog, table: usize, definition: &Definition) -> Vec<Finding> {
     let object_type = definition.object_type();
-    let name = full_name(&TableName { schema: definition.schema(), table: definition.table() });
+    let name = definition.full_table();
     if !catalog.has_table(table) {
         return vec![Finding::MissingTable { object_type, table: name }];
     }

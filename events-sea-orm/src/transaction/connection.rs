@@ -8,23 +8,12 @@ use sea_orm::{
 };
 
 use super::{
-    EventTransaction, Kind,
+    EventTransaction,
     statement::{self, Inspected},
+    untracked::Tally,
     write::{Reply, Verb},
 };
 use crate::typed::downcast_ref;
-
-/// A raw statement is taken for what its first word says.
-fn inspect_raw(sql: &str) -> Inspected {
-    let kind = if statement::is_raw_schema(sql) {
-        Kind::Schema
-    } else if statement::is_raw_read(sql) {
-        Kind::Read
-    } else {
-        Kind::Other
-    };
-    Inspected { kind, written: Vec::new() }
-}
 
 #[async_trait::async_trait]
 impl ConnectionTrait for EventTransaction {
@@ -33,35 +22,69 @@ impl ConnectionTrait for EventTransaction {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
-        executed(self.dispatch(Verb::Execute, inspect_raw(&stmt.sql), stmt, None).await?)
+        executed(self.dispatch(Verb::Execute, self.inspect_text(&stmt.sql), stmt, None).await?)
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
-        let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
+        let (inspected, statement) = self.inspect(stmt);
         executed(self.dispatch(Verb::Execute, inspected, statement, None).await?)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let statement = Statement::from_string(self.unit.backend, sql);
-        executed(self.dispatch(Verb::ExecuteUnprepared, inspect_raw(sql), statement, None).await?)
+        executed(self.dispatch(Verb::ExecuteUnprepared, self.inspect_text(sql), statement, None).await?)
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        one(self.dispatch(Verb::QueryOne, inspect_raw(&stmt.sql), stmt, None).await?)
+        one(self.dispatch(Verb::QueryOne, self.inspect_text(&stmt.sql), stmt, None).await?)
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
-        let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
+        let (inspected, statement) = self.inspect(stmt);
         one(self.dispatch(Verb::QueryOne, inspected, statement, downcast_ref(stmt)).await?)
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        all(self.dispatch(Verb::QueryAll, inspect_raw(&stmt.sql), stmt, None).await?)
+        all(self.dispatch(Verb::QueryAll, self.inspect_text(&stmt.sql), stmt, None).await?)
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
-        let (inspected, statement) = (statement::inspect(stmt), stmt.build(&self.unit.backend));
+        let (inspected, statement) = self.inspect(stmt);
         all(self.dispatch(Verb::QueryAll, inspected, statement, None).await?)
+    }
+}
+
+impl EventTransaction {
+    fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
+        statement::inspect(statement, self.unit.backend)
+    }
+
+    fn inspect_text(&self, sql: &str) -> Inspected {
+        statement::inspect_text(sql, self.unit.backend)
+    }
+
+    /// A nested unit; with a tally, one that lets untracked writes pass.
+    pub(super) async fn nest(
+        &self,
+        options: TransactionOptions,
+        tally: Option<Arc<Tally>>,
+    ) -> Result<Self, DbErr> {
+        self.level.check_writable()?;
+        let busy = self.unit.busy().await;
+        self.catch_up(&busy, None).await?;
+        // With the connection in hand: a begin that is cancelled while it waits leaves nothing open.
+        let level = self.level.open_nested(tally)?;
+        let doubt = self.level.doubt("the begin of a nested unit of work was cancelled");
+        let begun = self.inner()?.begin_with_options(options).await;
+        doubt.settle();
+        match begun {
+            Ok(inner) => Ok(Self { inner: Some(Arc::new(inner)), unit: self.unit.clone(), level }),
+            Err(error) => {
+                self.level.close_nested();
+                self.level.poison("the database reported an error");
+                Err(error)
+            }
+        }
     }
 }
 
@@ -109,22 +132,7 @@ impl TransactionTrait for EventTransaction {
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<Self, DbErr> {
-        self.level.check_writable()?;
-        let busy = self.unit.busy().await;
-        self.catch_up(&busy, None).await?;
-        // With the connection in hand: a begin that is cancelled while it waits leaves nothing open.
-        let level = self.level.open_nested()?;
-        let doubt = self.level.doubt("the begin of a nested unit of work was cancelled");
-        let begun = self.inner()?.begin_with_options(options).await;
-        doubt.settle();
-        match begun {
-            Ok(inner) => Ok(Self { inner: Some(Arc::new(inner)), unit: self.unit.clone(), level }),
-            Err(error) => {
-                self.level.close_nested();
-                self.level.poison("the database reported an error");
-                Err(error)
-            }
-        }
+        self.nest(options, None).await
     }
 
     async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
@@ -196,13 +204,12 @@ mod stream {
     };
 
     use futures_util::Stream;
-    use sea_orm::{DbBackend, DbErr, QueryResult, Statement, StreamTrait, TransactionStream};
-
-    use super::{EventTransaction, Kind, inspect_raw};
-    use crate::{
-        error::Refused,
-        transaction::{Busy, level::Level},
+    use sea_orm::{
+        DbBackend, DbErr, QueryResult, Statement, StatementBuilder, StreamTrait, TransactionStream,
     };
+
+    use super::EventTransaction;
+    use crate::transaction::{Busy, guard, level::Level, statement::Inspected};
 
     /// Rows of a query on a unit of work. An error among them poisons it.
     pub struct EventStream<'a> {
@@ -236,22 +243,33 @@ mod stream {
             self.unit.backend
         }
 
+        fn stream<'a, S: StatementBuilder + Sync>(
+            &'a self,
+            stmt: &S,
+        ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
+            let (inspected, statement) = self.inspect(stmt);
+            Box::pin(self.stream_of(inspected, statement))
+        }
+
         fn stream_raw<'a>(
             &'a self,
             stmt: Statement,
         ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-            Box::pin(async move {
-                if inspect_raw(&stmt.sql).kind == Kind::Schema {
-                    return Err(Refused::Schema.into());
-                }
-                self.level.check_healthy()?;
-                let busy = self.unit.busy().await;
-                self.level.check_healthy()?;
-                self.catch_up(&busy, None).await?;
-                let rows = self.inner()?.stream_raw(stmt).await;
-                let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"))?;
-                Ok(EventStream { rows, level: Arc::clone(&self.level), _busy: busy })
-            })
+            Box::pin(self.stream_of(self.inspect_text(&stmt.sql), stmt))
+        }
+    }
+
+    impl EventTransaction {
+        async fn stream_of(&self, inspected: Inspected, stmt: Statement) -> Result<EventStream<'_>, DbErr> {
+            self.level.check_healthy()?;
+            // No announcement is ever for a stream.
+            guard::check_on_pool(&inspected)?;
+            let busy = self.unit.busy().await;
+            self.level.check_healthy()?;
+            self.catch_up(&busy, None).await?;
+            let rows = self.inner()?.stream_raw(stmt).await;
+            let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"))?;
+            Ok(EventStream { rows, level: Arc::clone(&self.level), _busy: busy })
         }
     }
 }

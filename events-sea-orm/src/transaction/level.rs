@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::{Event, TeamScope};
 use sea_orm::{Statement, Value};
+use uuid::Uuid;
 
-use super::Kind;
+use super::{Kind, untracked::Tally};
 use crate::{
     error::Refused,
     record::SaveOptions,
@@ -33,6 +34,8 @@ pub(crate) struct Announcement {
     pub(crate) rows: &'static dyn Rows,
     /// The row's key; absent where the database makes it.
     pub(crate) key: Option<Vec<Value>>,
+    /// How many values the statement of this row alone binds.
+    pub(crate) bound: usize,
     pub(crate) options: SaveOptions,
 }
 
@@ -60,11 +63,15 @@ pub(super) struct Unread {
 
 pub(super) struct Level {
     pub(super) parent: Option<Arc<Self>>,
+    /// Inside `untracked`: where its writes are counted.
+    pub(super) tally: Option<Arc<Tally>>,
     state: Mutex<State>,
 }
 
 pub(super) struct State {
     pub(super) buffer: Vec<Event>,
+    /// Events that are in the table already, by their ids: bulk writes do not keep theirs.
+    pub(super) written: Vec<Uuid>,
     pub(super) announced: Vec<Announcement>,
     pub(super) unread: Option<Unread>,
     pub(super) poison: Option<Arc<str>>,
@@ -75,27 +82,30 @@ pub(super) struct State {
 
 impl Level {
     pub(super) fn root(team: TeamScope) -> Self {
-        Self::new(None, team)
+        Self::new(None, None, team)
     }
 
-    fn new(parent: Option<Arc<Self>>, team: TeamScope) -> Self {
+    fn new(parent: Option<Arc<Self>>, tally: Option<Arc<Tally>>, team: TeamScope) -> Self {
         let state = State {
             buffer: Vec::new(),
+            written: Vec::new(),
             announced: Vec::new(),
             unread: None,
             poison: None,
             nested_open: false,
             team,
         };
-        Self { parent, state: Mutex::new(state) }
+        Self { parent, tally, state: Mutex::new(state) }
     }
 
-    /// Opens a nested level; refused while another is open.
-    pub(super) fn open_nested(self: &Arc<Self>) -> Result<Arc<Self>, Refused> {
+    /// Opens a nested level; refused while another is open. Its writes are counted here, or where those of its parent
+    /// are.
+    pub(super) fn open_nested(self: &Arc<Self>, tally: Option<Arc<Tally>>) -> Result<Arc<Self>, Refused> {
         self.check_writable()?;
         let mut state = self.state();
         state.nested_open = true;
-        Ok(Arc::new(Self::new(Some(Arc::clone(self)), state.team.clone())))
+        let tally = tally.or_else(|| self.tally.clone());
+        Ok(Arc::new(Self::new(Some(Arc::clone(self)), tally, state.team.clone())))
     }
 
     pub(super) fn close_nested(&self) {
@@ -107,11 +117,22 @@ impl Level {
         let mut nested = nested.state();
         let mut state = self.state();
         state.buffer.append(&mut nested.buffer);
+        state.written.append(&mut nested.written);
         state.team = nested.team.clone();
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Whether events of this unit, up to this level, are in the table already.
+    pub(super) fn has_written(&self) -> bool {
+        !self.state().written.is_empty() || self.parent.as_ref().is_some_and(|parent| parent.has_written())
+    }
+
+    /// Whether an outer level has events in wait: what is written before them would stand before them in the log.
+    pub(super) fn parent_waits(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| !parent.state().buffer.is_empty() || parent.parent_waits())
     }
 
     /// Only the first cause is kept: what follows from it would hide it.
@@ -144,13 +165,13 @@ impl Level {
 }
 
 /// Armed before the first statement of a write, settled when its event is in the buffer.
-pub(super) struct Doubt {
+pub(crate) struct Doubt {
     level: Option<Arc<Level>>,
     cause: &'static str,
 }
 
 impl Doubt {
-    pub(super) fn settle(mut self) {
+    pub(crate) fn settle(mut self) {
         self.level = None;
     }
 }

@@ -28,9 +28,9 @@ pub(super) struct Words {
 
 /// A table as a statement names it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Table {
-    pub(super) schema: Option<String>,
-    pub(super) name: String,
+pub(crate) struct Table {
+    pub(crate) schema: Option<String>,
+    pub(crate) name: String,
 }
 
 /// Looks at every statement of a text.

@@ -1,67 +1,114 @@
 //! What a statement is, found out before it is sent.
 
 use sea_orm::{
-    StatementBuilder,
+    DbBackend, Statement, StatementBuilder,
     sea_query::{
         DeleteStatement, ForeignKeyCreateStatement, ForeignKeyDropStatement, IndexCreateStatement,
         IndexDropStatement, InsertStatement, SelectStatement, TableAlterStatement, TableCreateStatement,
-        TableDropStatement, TableRenameStatement, TableTruncateStatement, UpdateStatement, WithQuery,
-        audit::{AccessType, AuditTrait, QueryAccessAudit},
+        TableDropStatement, TableName, TableRenameStatement, TableTruncateStatement, UpdateStatement,
+        WithQuery,
+        audit::{AccessType, AuditTrait},
         extension::postgres::{TypeAlterStatement, TypeCreateStatement, TypeDropStatement},
     },
 };
 
-use crate::typed::downcast_ref;
+use super::{
+    on_conflict,
+    sql::{self, Does, Table, Words},
+};
+use crate::{backend, store, typed::downcast_ref};
 
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
     Insert,
+    /// An insert that may change rows that are there.
+    Upsert,
     Update,
     Delete,
-    /// Several of them, or text that nobody looked into.
-    Other,
+    /// A statement that writes in its common table expressions.
+    With,
+    /// Text that writes, or that nobody can tell.
+    Raw,
     Schema,
 }
 
 /// A statement's kind and the tables it writes.
-pub(super) struct Inspected {
-    pub(super) kind: Kind,
-    pub(super) written: Vec<String>,
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    pub(crate) kind: Kind,
+    pub(crate) written: Vec<Table>,
 }
 
-pub(super) fn inspect<S: StatementBuilder>(statement: &S) -> Inspected {
-    if let Some(select) = downcast_ref::<SelectStatement, _>(statement) {
-        audited(Kind::Read, select)
-    } else if let Some(insert) = downcast_ref::<InsertStatement, _>(statement) {
-        audited(Kind::Insert, insert)
-    } else if let Some(update) = downcast_ref::<UpdateStatement, _>(statement) {
-        audited(Kind::Update, update)
-    } else if let Some(delete) = downcast_ref::<DeleteStatement, _>(statement) {
-        audited(Kind::Delete, delete)
-    } else if let Some(with) = downcast_ref::<WithQuery, _>(statement) {
-        audited(Kind::Other, with)
-    } else if is_schema(statement) {
-        Inspected { kind: Kind::Schema, written: Vec::new() }
-    } else {
-        Inspected { kind: Kind::Other, written: Vec::new() }
+impl From<&TableName> for Table {
+    fn from(TableName(schema, name): &TableName) -> Self {
+        Self { schema: schema.as_ref().map(|schema| schema.1.to_string()), name: name.to_string() }
     }
 }
 
-/// A read that writes in a common table expression is no read.
-fn audited(kind: Kind, statement: &impl AuditTrait) -> Inspected {
-    let Ok(QueryAccessAudit { requests, .. }) = statement.audit() else {
-        let kind = if kind == Kind::Read { Kind::Read } else { Kind::Other };
-        return Inspected { kind, written: Vec::new() };
+/// Builds a typed statement and looks at it, and at the text as well: custom expressions are in the text alone.
+pub(crate) fn inspect<S: StatementBuilder>(statement: &S, backend: DbBackend) -> (Inspected, Statement) {
+    if is_schema(statement) {
+        // Not built: sea-query panics on what a database does not have, such as TRUNCATE on SQLite.
+        let inspected = Inspected { kind: Kind::Schema, written: Vec::new() };
+        return (inspected, Statement::from_string(backend, ""));
+    }
+    let built = statement.build(&backend);
+    (inspect_built(statement, &built, backend), built)
+}
+
+fn inspect_built<S: StatementBuilder>(statement: &S, built: &Statement, backend: DbBackend) -> Inspected {
+    if let Some(select) = downcast_ref::<SelectStatement, _>(statement) {
+        typed(Kind::Read, select, built, backend)
+    } else if let Some(insert) = downcast_ref::<InsertStatement, _>(statement) {
+        let kind = if on_conflict::changes_rows(&built.sql) { Kind::Upsert } else { Kind::Insert };
+        typed(kind, insert, built, backend)
+    } else if let Some(update) = downcast_ref::<UpdateStatement, _>(statement) {
+        typed(Kind::Update, update, built, backend)
+    } else if let Some(delete) = downcast_ref::<DeleteStatement, _>(statement) {
+        typed(Kind::Delete, delete, built, backend)
+    } else if let Some(with) = downcast_ref::<WithQuery, _>(statement) {
+        typed(Kind::With, with, built, backend)
+    } else {
+        inspect_text(&built.sql, backend)
+    }
+}
+
+fn typed(kind: Kind, statement: &impl AuditTrait, built: &Statement, backend: DbBackend) -> Inspected {
+    // A target that is no plain table, or a second statement behind the first.
+    let (Ok(audit), true) =
+        (statement.audit(), sql::is_one_statement(&built.sql, kind == Kind::Read, backend))
+    else {
+        return Inspected { kind: Kind::Raw, written: sql::classify(&built.sql, backend).written };
     };
-    let writes = requests.iter().filter(|request| request.access_type != AccessType::Select);
-    let written: Vec<String> = writes.map(|request| request.schema_table.1.to_string()).collect();
-    let kind = match kind {
-        Kind::Read | Kind::Other if written.is_empty() => Kind::Read,
-        Kind::Insert | Kind::Update | Kind::Delete if written.len() == 1 => kind,
-        _ => Kind::Other,
+    let reads_may_be_written = kind == Kind::Update && backend::joined_update_may_write_any(backend);
+    let writes = audit
+        .requests
+        .iter()
+        .filter(|request| reads_may_be_written || request.access_type != AccessType::Select);
+    let written: Vec<Table> = writes.map(|request| Table::from(&request.schema_table)).collect();
+    let kind = match (kind, written.len()) {
+        (Kind::Read | Kind::With, 0) => Kind::Read,
+        (Kind::Insert | Kind::Upsert | Kind::Update | Kind::Delete, 1) => kind,
+        _ => Kind::With,
     };
+    Inspected { kind, written }
+}
+
+/// Looks at text.
+pub(crate) fn inspect_text(text: &str, backend: DbBackend) -> Inspected {
+    let Words { does, mut written, .. } = sql::classify(text, backend);
+    let kind = match does {
+        Does::Read => Kind::Read,
+        Does::Write => Kind::Raw,
+        Does::Schema => Kind::Schema,
+    };
+    // Code that nobody looks into, such as a DO block: that it names our table is enough.
+    let own = store::own_table();
+    if kind == Kind::Raw && written.is_empty() && sql::mentions(text, backend, own) {
+        written.push(Table { schema: None, name: own.to_owned() });
+    }
     Inspected { kind, written }
 }
 
@@ -83,79 +130,4 @@ fn is_schema<S: StatementBuilder>(statement: &S) -> bool {
         TypeCreateStatement,
         TypeDropStatement,
     )
-}
-
-/// Whether raw SQL begins like a change of the schema or of the transaction itself.
-pub(super) fn is_raw_schema(sql: &str) -> bool {
-    const WORDS: [&str; 15] = [
-        "create",
-        "alter",
-        "drop",
-        "truncate",
-        "rename",
-        "grant",
-        "revoke",
-        "begin",
-        "start",
-        "commit",
-        "rollback",
-        "abort",
-        "savepoint",
-        "release",
-        "end",
-    ];
-    let word = first_word(sql);
-    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
-}
-
-/// Whether raw SQL begins like a read.
-pub(super) fn is_raw_read(sql: &str) -> bool {
-    ["select", "show", "explain", "values", "pragma"]
-        .iter()
-        .any(|known| first_word(sql).eq_ignore_ascii_case(known))
-}
-
-/// The first word after blanks, empty statements and comments. What MariaDB runs inside of `/*! */` is no comment.
-fn first_word(sql: &str) -> &str {
-    let blank = |c: char| c.is_whitespace() || c == ';';
-    let mut rest = sql.trim_start_matches(blank);
-    loop {
-        let after = if let Some(executed) = rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!")) {
-            Some(executed.trim_start_matches(|c: char| c.is_ascii_digit()))
-        } else if let Some(line) = rest.strip_prefix("--").or_else(|| rest.strip_prefix('#')) {
-            line.split_once('\n').map(|(_, after)| after)
-        } else if let Some(block) = rest.strip_prefix("/*") {
-            block.split_once("*/").map(|(_, after)| after)
-        } else {
-            break;
-        };
-        rest = after.unwrap_or_default().trim_start_matches(blank);
-    }
-    let end = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-    &rest[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_do_not_hide_the_first_word() {
-        for sql in [
-            "DROP TABLE a",
-            " -- x\n/* y */ drop table a",
-            "/* a */commit;",
-            "# x\ncommit",
-            " ; commit",
-            "/*!50000 COMMIT */",
-            "/*M! commit */",
-            "ABORT",
-        ] {
-            assert!(is_raw_schema(sql), "{sql}");
-        }
-        for sql in ["", "--", "/*", "select 'drop'", "insert into a values (1)"] {
-            assert!(!is_raw_schema(sql), "{sql}");
-        }
-        assert!(is_raw_read("/* a */ SELECT 1") && !is_raw_read("with a as (delete from b) select 1"));
-    }
 }

@@ -9,17 +9,17 @@ use sea_orm::{
 };
 
 use super::{
-    Announcement, Busy, Caller, EventTransaction, Kind, ended,
+    Announcement, Busy, EventTransaction, Kind, ended, guard,
     in_flight::InFlight,
     level::{Doubt, Unread},
+    links, on_conflict,
     statement::Inspected,
 };
 use crate::{
     backend::{self, Lock},
     error::Refused,
-    record::{self, Change},
-    store,
-    tracked::{OLD, RowImage},
+    record::{self, Change, SaveOptions},
+    tracked::{Definition, OLD, RowImage},
     withhold::withhold,
 };
 
@@ -38,12 +38,34 @@ pub(super) enum Reply {
     All(Vec<QueryResult>),
 }
 
+impl Reply {
+    /// How many rows it tells of.
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Self::Executed(result) => result.rows_affected(),
+            Self::One(row) => u64::from(row.is_some()),
+            Self::All(rows) => rows.len() as u64,
+        }
+    }
+}
+
 impl EventTransaction {
     pub(super) fn inner(&self) -> Result<&Arc<DatabaseTransaction>, Refused> {
         self.inner.as_ref().ok_or_else(ended)
     }
 
-    async fn send(&self, busy: &Busy, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
+    pub(super) async fn send(&self, busy: &Busy, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
+        self.send_unless(busy, verb, statement, |_| false).await
+    }
+
+    /// Sends a statement. An error poisons the unit, unless it is one that undoes its statement alone and was expected.
+    async fn send_unless(
+        &self,
+        busy: &Busy,
+        verb: Verb,
+        statement: Statement,
+        expected: fn(&DbErr) -> bool,
+    ) -> Result<Reply, DbErr> {
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
         let answer = InFlight::new(async move {
             let answer = match verb {
@@ -59,16 +81,11 @@ impl EventTransaction {
             drop(busy);
             answer
         });
-        answer.await.inspect_err(|_| self.level.poison("the database reported an error"))
-    }
-
-    /// Sends a statement of the library's own: no consumer and no hook has a say in it.
-    pub(super) async fn send_own(&self, statement: Statement) -> Result<(), DbErr> {
-        let busy = self.unit.busy().await;
-        let doubt = self.level.doubt("writing the events was cancelled");
-        let sent = self.send(&busy, Verb::Execute, statement).await;
-        doubt.settle();
-        sent.map(drop)
+        answer.await.inspect_err(|error| {
+            if !expected(error) {
+                self.level.poison("the database reported an error");
+            }
+        })
     }
 
     /// Every statement comes through here.
@@ -92,17 +109,13 @@ impl EventTransaction {
             }
             return self.send(&busy, verb, statement).await;
         }
-        let announced = self.take_announced(verb, &inspected, &statement);
-        self.check_write(&inspected)?;
-        let busy = self.unit.busy().await;
+        let announced = guard::claim(&mut self.level.state().announced, &inspected, &statement);
         self.level.check_writable()?;
-        self.catch_up(&busy, None).await?;
-        let doubt = self.level.doubt("a write was cancelled half way");
+        guard::check_never(&inspected)?;
         if announced.is_empty() {
-            let reply = self.send(&busy, verb, statement).await;
-            doubt.settle();
-            return reply;
+            return self.unannounced_write(verb, inspected, statement).await;
         }
+        let (busy, doubt) = self.begin_write().await?;
         let redacts = announced.iter().any(|announcement| announcement.definition().redacts());
         let reply = match update.and_then(|update| self.with_old(update, &announced)) {
             Some(both) => self.tracked_update(&busy, announced, both, verb, statement, doubt).await,
@@ -111,36 +124,40 @@ impl EventTransaction {
         if redacts { reply.map_err(withhold) } else { reply }
     }
 
-    /// What was announced of this statement.
-    ///
-    /// An update is sent as it is announced, so what another write finds is stale. Rows of a junction table are announced
-    /// together, with whatever their hooks save in between, and where none come back SeaORM inserts them one by one.
-    fn take_announced(&self, verb: Verb, inspected: &Inspected, statement: &Statement) -> Vec<Announcement> {
-        let caller = Caller::current();
-        let mut state = self.level.state();
-        let taken = std::mem::take(&mut state.announced);
-        let (mut mine, mut others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|announcement| {
-            announcement.by == caller && belongs(announcement, inspected, statement)
-        });
-        let one_row =
-            inspected.kind == Kind::Update || (inspected.kind == Kind::Insert && verb == Verb::Execute);
-        if one_row {
-            others.extend(mine.drain(..mine.len().saturating_sub(1)));
+    /// A write that no hook announced: of an untracked table, inside `untracked`, or of links, which SeaORM removes
+    /// with their parent and without hooks.
+    async fn unannounced_write(
+        &self,
+        verb: Verb,
+        inspected: Inspected,
+        statement: Statement,
+    ) -> Result<Reply, DbErr> {
+        let tally = self.level.tally.as_ref();
+        if tally.is_none() {
+            if let (Verb::Execute, Kind::Delete, [table]) =
+                (verb, inspected.kind, inspected.written.as_slice())
+                && let Some(links) = links::of(table, &statement, self.unit.backend)
+            {
+                return self.delete_links(links, statement).await;
+            }
+            guard::check_unannounced(&inspected)?;
         }
-        others.retain(|other| other.by != caller || other.kind != Kind::Update);
-        state.announced = others;
-        mine
+        let (busy, doubt) = self.begin_write().await?;
+        let reply = self.send(&busy, verb, statement).await;
+        doubt.settle();
+        let reply = reply?;
+        if let Some(tally) = tally {
+            tally.count(&inspected.written, reply.rows());
+        }
+        Ok(reply)
     }
 
-    fn check_write(&self, inspected: &Inspected) -> Result<(), Refused> {
+    /// The connection, and a doubt until the write that follows is settled.
+    pub(super) async fn begin_write(&self) -> Result<(Busy, Doubt), DbErr> {
+        let busy = self.unit.busy().await;
         self.level.check_writable()?;
-        if inspected.kind == Kind::Schema {
-            return Err(Refused::Schema);
-        }
-        match inspected.written.iter().find(|table| store::is_own_table(table)) {
-            Some(table) => Err(Refused::OwnTable { table: table.clone() }),
-            None => Ok(()),
-        }
+        self.catch_up(&busy, None).await?;
+        Ok((busy, self.level.doubt("a write was cancelled half way")))
     }
 
     /// The update in a form that brings back the old row too, where the database has one.
@@ -181,7 +198,7 @@ impl EventTransaction {
     }
 
     /// Ends a write: its events are in the buffer, or nothing may be committed any more.
-    fn settle(&self, recorded: Result<(), DbErr>, doubt: Doubt) -> Result<(), DbErr> {
+    pub(super) fn settle(&self, recorded: Result<(), DbErr>, doubt: Doubt) -> Result<(), DbErr> {
         if recorded.is_err() {
             self.level.poison("a row was written and its event could not be recorded");
         }
@@ -200,7 +217,7 @@ impl EventTransaction {
     ) -> Result<Reply, DbErr> {
         let mut old_rows = Vec::with_capacity(announced.len());
         for announcement in &announced {
-            let old = match self.old_row(busy, announcement, &statement).await {
+            let old = match self.old_row(busy, announcement).await {
                 Ok(old) => old,
                 Err(error) => {
                     doubt.settle(); // nothing was written
@@ -209,11 +226,22 @@ impl EventTransaction {
             };
             old_rows.push(old);
         }
-        let reply = self.send(busy, verb, statement).await?;
+        let plain =
+            (announced[0].kind == Kind::Insert).then(|| on_conflict::plain_insert(&statement)).flatten();
+        let reply = match plain {
+            // MySQL counts a row that is there like one that came. A plain INSERT tells them apart.
+            Some(plain) => match self.send_unless(busy, verb, plain, backend::is_unique_violation).await {
+                Err(error) if backend::is_unique_violation(&error) => {
+                    doubt.settle();
+                    return self.send(busy, verb, statement).await;
+                }
+                answer => answer?,
+            },
+            None => self.send(busy, verb, statement).await?,
+        };
         let recorded = match (&reply, announced.as_slice()) {
             (Reply::Executed(result), [only]) if only.kind != Kind::Delete => {
-                let kept = only.kind == Kind::Insert && old_rows[0].is_some();
-                if result.rows_affected() == 0 || kept {
+                if result.rows_affected() == 0 {
                     Ok(())
                 } else {
                     let unread = announced.pop().zip(old_rows.pop());
@@ -279,17 +307,11 @@ impl EventTransaction {
     }
 
     /// The row as the database holds it, locked, and of a team that this context may touch.
-    async fn old_row(
-        &self,
-        busy: &Busy,
-        announcement: &Announcement,
-        statement: &Statement,
-    ) -> Result<Option<RowImage>, DbErr> {
+    async fn old_row(&self, busy: &Busy, announcement: &Announcement) -> Result<Option<RowImage>, DbErr> {
         let (lock, Some(key)) = (
             match announcement.kind {
                 Kind::Update => Lock::ForUpdate,
                 Kind::Delete => Lock::ForDelete,
-                Kind::Insert if backend::counts_kept_rows(&statement.sql) => Lock::ForUpdate,
                 _ => return Ok(None),
             },
             &announcement.key,
@@ -332,6 +354,7 @@ impl EventTransaction {
         let first = &announced[0];
         let image = |row: &QueryResult| first.rows.image(row, "");
         let rows: Vec<RowImage> = match reply {
+            _ if first.kind == Kind::Delete => Vec::new(), // the old rows say all
             Reply::One(row) => row.iter().map(image).collect::<Result<_, _>>()?,
             Reply::All(rows) => rows.iter().map(image).collect::<Result<_, _>>()?,
             Reply::Executed(_) => Vec::new(),
@@ -340,7 +363,7 @@ impl EventTransaction {
             Kind::Insert => {
                 for row in rows {
                     let announcement = announcement_of(announced, &row)?;
-                    self.record(announcement, Change::Created(&row))?;
+                    self.record_announced(announcement, Change::Created(&row))?;
                 }
             }
             Kind::Update => {
@@ -349,23 +372,18 @@ impl EventTransaction {
                 let old =
                     old_rows[0].as_ref().filter(|old| old.key == new.key).ok_or_else(|| unexpected(first))?;
                 record::same_team(first.definition(), old, new)?;
-                self.record(first, Change::Updated(old, new))?;
+                self.record_announced(first, Change::Updated(old, new))?;
             }
             Kind::Delete => {
-                let gone = match reply {
-                    Reply::Executed(result) => result.rows_affected(),
-                    Reply::One(_) | Reply::All(_) => rows.len() as u64,
-                };
-                if gone == 0 {
-                    return Ok(());
+                let gone = announced.iter().zip(old_rows);
+                let gone: Vec<_> = gone.filter_map(|(of, old)| Some((of, old.as_ref()?))).collect();
+                match reply.rows() {
+                    0 => return Ok(()), // no such row, or one that a trigger holds back
+                    rows if rows != gone.len() as u64 => return Err(unexpected(first)),
+                    _ => {}
                 }
-                let were = announced.iter().zip(old_rows).filter_map(|(row, old)| Some((row, old.as_ref()?)));
-                let were: Vec<_> = were.collect();
-                if gone != were.len() as u64 {
-                    return Err(unexpected(first));
-                }
-                for (announcement, old) in were {
-                    self.record(announcement, Change::Deleted(old))?;
+                for (announcement, old) in gone {
+                    self.record_announced(announcement, Change::Deleted(old))?;
                 }
             }
             _ => {}
@@ -373,40 +391,26 @@ impl EventTransaction {
         Ok(())
     }
 
-    fn record(&self, announcement: &Announcement, change: Change<'_>) -> Result<(), Refused> {
-        let definition = announcement.definition();
+    /// The events of a change go into the buffer.
+    pub(crate) fn record(
+        &self,
+        definition: &'static Definition,
+        options: &SaveOptions,
+        change: Change<'_>,
+    ) -> Result<(), Refused> {
         let mut state = self.level.state();
-        let row = match change {
-            Change::Created(row) | Change::Updated(_, row) | Change::Deleted(row) => row,
-        };
-        let team = record::team_of(definition, row, &state.team)?;
-        if matches!(state.team, events_core::TeamScope::New) {
-            state.team = events_core::TeamScope::Team(team.clone());
+        let team = record::team_of(definition, change.row(), &state.team)?;
+        if matches!(state.team, TeamScope::New) {
+            state.team = TeamScope::Team(team.clone());
         }
-        let options = &announcement.options;
-        let mut events =
-            record::events(definition, change, options, &team, &self.unit.context, self.unit.id)?;
+        let context = &self.unit.context;
+        let mut events = record::events(definition, change, options, &team, context, self.unit.id)?;
         state.buffer.append(&mut events);
         Ok(())
     }
-}
 
-/// Whether the announcement is for this very statement: kind, table and key.
-fn belongs(announcement: &Announcement, inspected: &Inspected, statement: &Statement) -> bool {
-    let table = announcement.definition().table();
-    if announcement.kind != inspected.kind || inspected.written.iter().all(|written| written != table) {
-        return false;
-    }
-    let Some(key) = &announcement.key else {
-        return announcement.kind == Kind::Insert; // without a key SeaORM sends nothing else
-    };
-    let values = statement.values.as_ref().map(|values| values.0.as_slice()).unwrap_or_default();
-    if announcement.kind == Kind::Update {
-        // The key stands in the condition, which comes last.
-        values.ends_with(key)
-    } else {
-        let count = |parts: &[Value], part: &Value| parts.iter().filter(|other| *other == part).count();
-        key.iter().all(|part| count(values, part) >= count(key, part))
+    fn record_announced(&self, announcement: &Announcement, change: Change<'_>) -> Result<(), Refused> {
+        self.record(announcement.definition(), &announcement.options, change)
     }
 }
 

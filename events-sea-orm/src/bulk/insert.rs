@@ -1,0 +1,186 @@
+//! `insert_many_with_events`.
+
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, Iterable, PrimaryKeyTrait,
+    QueryFilter, QueryTrait, StatementBuilder, TryFromU64, Value,
+    sea_query::{Expr, InsertStatement, IntoValueTuple, Query},
+};
+
+use super::{
+    CHUNK, MAX_BINDS, check_options,
+    keys::{arity, by_object, has_key, read},
+    options,
+};
+use crate::{
+    error::Refused,
+    hooks,
+    record::{Change, SaveOptions},
+    saves::Target,
+    tracked::{self, RowImage, Tracked},
+    transaction::{Busy, EventTransaction, Kind},
+};
+
+/// A tracked `insert_many`, made by [`EntityEvents`](super::EntityEvents).
+#[must_use = "nothing is inserted until it is run"]
+pub struct InsertMany<A> {
+    models: Vec<A>,
+    options: SaveOptions,
+}
+
+impl<A> std::fmt::Debug for InsertMany<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the models: they may hold redacted values.
+        f.debug_struct("InsertMany").field("rows", &self.models.len()).finish_non_exhaustive()
+    }
+}
+
+type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
+
+impl<A: ActiveModelTrait> InsertMany<A>
+where
+    Model<A>: Tracked,
+{
+    options!();
+
+    pub(super) fn new(models: Vec<A>) -> Self {
+        Self { models, options: SaveOptions::default() }
+    }
+
+    /// Inserts, and tells how many rows came. Of no rows, nothing is sent.
+    ///
+    /// As with SeaORM's own, a column that is set in some rows and not in others is NULL in the others.
+    ///
+    /// # Errors
+    /// A [`Refused`] for rows of another team and for values that cannot be recorded, before anything is inserted;
+    /// else the database's, and the unit of work is poisoned.
+    pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<u64, DbErr> {
+        let mut count = 0;
+        self.insert(db.into(), |rows| count += rows.len() as u64).await?;
+        Ok(count)
+    }
+
+    /// Inserts, and answers the rows as the database holds them. They are all held in memory.
+    ///
+    /// # Errors
+    /// As [`exec`](Self::exec).
+    pub async fn exec_with_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<Model<A>>, DbErr> {
+        let mut inserted = Vec::with_capacity(self.models.len());
+        self.insert(db.into(), |rows| inserted.extend(rows)).await?;
+        Ok(inserted)
+    }
+
+    async fn insert(self, target: Target<'_>, inserted: impl FnMut(Vec<Model<A>>)) -> Result<(), DbErr> {
+        check_options::<Model<A>>(&self.options)?;
+        let Self { models, options } = self;
+        if models.is_empty() {
+            return Ok(());
+        }
+        let unit = target.open().await?;
+        let done = insert_in(unit.transaction(), models, &options, inserted).await;
+        unit.close(done).await
+    }
+}
+
+async fn insert_in<A: ActiveModelTrait>(
+    txn: &EventTransaction,
+    models: Vec<A>,
+    options: &SaveOptions,
+    inserted: impl FnMut(Vec<Model<A>>),
+) -> Result<(), DbErr>
+where
+    Model<A>: Tracked,
+{
+    let definition = Model::<A>::definition();
+    tracked::know(definition);
+    for model in &models {
+        hooks::check_values(model, definition, Kind::Insert)?;
+        hooks::check_team(model, definition, Kind::Insert, &tracked::key_of(model), txn)?;
+    }
+    let busy = txn.begin_bulk().await?;
+    let doubt = txn.doubt_bulk();
+    let written = write_all(txn, &busy, models, options, inserted).await;
+    txn.end_bulk(definition, written, doubt)
+}
+
+async fn write_all<A: ActiveModelTrait>(
+    txn: &EventTransaction,
+    busy: &Busy,
+    models: Vec<A>,
+    options: &SaveOptions,
+    mut inserted: impl FnMut(Vec<Model<A>>),
+) -> Result<(), DbErr>
+where
+    Model<A>: Tracked,
+{
+    for chunk in chunks(models) {
+        let rows = write(txn, busy, chunk).await?;
+        for row in &rows {
+            txn.record(Model::<A>::definition(), options, Change::Created(&RowImage::of(row)))?;
+        }
+        inserted(rows);
+        txn.spill(busy).await?;
+    }
+    Ok(())
+}
+
+/// Rows in chunks that one statement can bind; rows with a key and rows without one apart, since where nothing is
+/// returned their keys are found in different ways.
+fn chunks<A: ActiveModelTrait>(models: Vec<A>) -> Vec<Vec<A>> {
+    let columns = <A::Entity as EntityTrait>::Column::iter().count();
+    let size = CHUNK.min(MAX_BINDS / columns.max(1)).max(1);
+    let mut chunks: Vec<(bool, Vec<A>)> = Vec::new();
+    for model in models {
+        let has_key = tracked::key_of(&model).is_some();
+        match chunks.last_mut() {
+            Some((keyed, chunk)) if *keyed == has_key && chunk.len() < size => chunk.push(model),
+            _ => chunks.push((has_key, vec![model])),
+        }
+    }
+    chunks.into_iter().map(|(_, chunk)| chunk).collect()
+}
+
+/// Inserts these rows, and answers what the database made of them.
+async fn write<A: ActiveModelTrait>(
+    txn: &EventTransaction,
+    busy: &Busy,
+    models: Vec<A>,
+) -> Result<Vec<Model<A>>, DbErr>
+where
+    Model<A>: Tracked,
+{
+    let count = models.len();
+    let definition = Model::<A>::definition();
+    let unexpected = || DbErr::from(Refused::UnexpectedRow { object_type: definition.object_type() });
+    let keys: Option<Vec<Value>> =
+        models.iter().map(tracked::key_of).collect::<Option<Vec<_>>>().map(|keys| keys.concat());
+    let mut insert: InsertStatement = A::Entity::insert_many(models).into_query();
+    let rows = if txn.backend().support_returning() {
+        let columns = <A::Entity as EntityTrait>::Column::iter()
+            .map(|column| column.select_as(Expr::col(column.as_column_ref())));
+        insert.returning(Query::returning().exprs(columns));
+        let rows = txn.query_own(busy, StatementBuilder::build(&insert, &txn.backend())).await?;
+        rows.iter().map(|row| Model::<A>::from_query_result(row, "")).collect::<Result<Vec<_>, _>>()?
+    } else {
+        let insert = StatementBuilder::build(&insert, &txn.backend());
+        let result = txn.execute_own(busy, insert, count, definition).await?;
+        let keys = match keys {
+            Some(keys) => keys,
+            // The database counts up by one for each row of a plain INSERT.
+            None => counted::<A>(result.last_insert_id(), count).ok_or_else(unexpected)?,
+        };
+        let select = A::Entity::find().filter(has_key::<A::Entity>(&keys)).into_query();
+        let mut by_object = by_object(read::<A::Entity>(txn, busy, &select).await?);
+        let objects = keys.chunks(arity::<A::Entity>()).map(|key| definition.object(key).object_id);
+        objects.filter_map(|object| by_object.remove(&object)).collect()
+    };
+    if rows.len() == count { Ok(rows) } else { Err(unexpected()) }
+}
+
+/// The keys that the database made, from the first of them.
+fn counted<A: ActiveModelTrait>(first: u64, count: usize) -> Option<Vec<Value>> {
+    type Key<A> =
+        <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
+    let key =
+        |n: u64| Some(Key::<A>::try_from_u64(first.checked_add(n)?).ok()?.into_value_tuple().into_iter());
+    (0..count as u64).map(key).collect::<Option<Vec<_>>>().map(|keys| keys.into_iter().flatten().collect())
+}

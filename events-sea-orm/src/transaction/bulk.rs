@@ -1,0 +1,118 @@
+//! What bulk writes need of a unit of work: its connection for many statements, and a log that does not wait for the
+//! commit.
+
+use sea_orm::{
+    ColumnTrait, DbBackend, DbErr, EntityTrait, ExecResult, FromQueryResult, QueryFilter, QueryOrder,
+    QueryResult, QuerySelect, QueryTrait, Statement, StatementBuilder,
+};
+
+use super::{
+    Busy, EventTransaction,
+    level::Doubt,
+    write::{Reply, Verb},
+};
+use crate::{bulk::CHUNK, error::Refused, store, tracked::Definition, withhold::withhold};
+
+impl EventTransaction {
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.unit.backend
+    }
+
+    /// The connection, for as long as the answer is held.
+    pub(crate) async fn begin_bulk(&self) -> Result<Busy, DbErr> {
+        self.level.check_writable()?;
+        let (busy, doubt) = self.begin_write().await?;
+        doubt.settle(); // nothing is written yet
+        Ok(busy)
+    }
+
+    /// To be armed before the first write.
+    pub(crate) fn doubt_bulk(&self) -> Doubt {
+        self.level.doubt("a bulk write was cancelled half way")
+    }
+
+    /// Ends a bulk write: an error in it leaves the unit in no state to be committed.
+    pub(crate) fn end_bulk(
+        &self,
+        definition: &'static Definition,
+        written: Result<(), DbErr>,
+        doubt: Doubt,
+    ) -> Result<(), DbErr> {
+        let result = self.settle(written, doubt);
+        if definition.redacts() { result.map_err(withhold) } else { result }
+    }
+
+    /// Rows of a statement of the library's own.
+    pub(crate) async fn query_own(
+        &self,
+        busy: &Busy,
+        statement: Statement,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        match self.send(busy, Verb::QueryAll, statement).await? {
+            Reply::All(rows) => Ok(rows),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// A write of the library's own, which must be of so many rows.
+    pub(crate) async fn execute_own(
+        &self,
+        busy: &Busy,
+        statement: Statement,
+        rows: usize,
+        definition: &'static Definition,
+    ) -> Result<ExecResult, DbErr> {
+        match self.send(busy, Verb::Execute, statement).await? {
+            Reply::Executed(result) if result.rows_affected() == rows as u64 => Ok(result),
+            _ => Err(Refused::UnexpectedRow { object_type: definition.object_type() }.into()),
+        }
+    }
+
+    /// Writes the buffered events now if they are many, so that memory does not grow with the rows of a bulk write.
+    pub(crate) async fn spill(&self, busy: &Busy) -> Result<(), DbErr> {
+        if self.level.state().buffer.len() >= CHUNK && !self.level.parent_waits() {
+            self.write_buffer(busy).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is in the buffer, and answers it.
+    pub(super) async fn write_buffer(&self, busy: &Busy) -> Result<Vec<events_core::Event>, DbErr> {
+        let mut batch = std::mem::take(&mut self.level.state().buffer);
+        let Some(first) = batch.first_mut() else { return Ok(batch) };
+        if !self.level.has_written() {
+            first.id = self.unit.id; // a unique key by which a unit can be looked for
+        }
+        let doubt = self.level.doubt("writing the events was cancelled");
+        for statement in store::insert_statements(self.unit.backend, &batch) {
+            self.send(busy, Verb::Execute, statement).await?;
+        }
+        doubt.settle();
+        self.level.state().written.extend(batch.iter().map(|event| event.id));
+        Ok(batch)
+    }
+
+    /// Runs the consumers on events that were written before the commit, read back page by page.
+    pub(super) async fn consume_written(&self) -> Result<(), DbErr> {
+        use store::event::{Column, Entity, Model};
+        let first = self.level.state().written.first().copied();
+        let (Some(first), false) = (first, self.unit.events.consumers().is_empty()) else { return Ok(()) };
+        let of_unit = || Entity::find().filter(Column::UnitId.eq(self.unit.id)).order_by_asc(Column::Seq);
+        let read = async |select: sea_orm::Select<Entity>| {
+            let busy = self.unit.busy().await;
+            let statement = StatementBuilder::build(&select.into_query(), &self.unit.backend);
+            let rows = self.query_own(&busy, statement).await?;
+            rows.iter().map(|row| Model::from_query_result(row, "")).collect::<Result<Vec<_>, DbErr>>()
+        };
+        let mut page = read(Entity::find().filter(Column::Id.eq(first))).await?;
+        while let Some(last) = page.last() {
+            let next = of_unit().filter(Column::Seq.gt(last.seq)).limit(CHUNK as u64);
+            for row in &page {
+                let event = row.to_event().map_err(Refused::from)?;
+                self.consume_all(&event).await?;
+            }
+            page = read(next).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,450 @@
+//! The tracked verbs for many rows.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use events_sea_orm::{
+    ActiveModelEvents, Context, EntityEvents, Event, EventConnection, EventTransaction, Events, Refused,
+    event,
+};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
+    IntoActiveModel, PaginatorTrait, QueryFilter, Set, TransactionTrait,
+    sea_query::{Expr, Query},
+};
+use serde_json::json;
+use tests::{
+    TEAM, TestDb, context,
+    entities::{campaign, price, project},
+    new_campaign, refusal, types,
+};
+
+tests::conformance! {
+    updates_record_what_changed_in_each_row,
+    filter_that_its_own_update_changes_stays_true,
+    deletes_record_each_row,
+    inserts_record_each_row,
+    composite_keys_go_together,
+    verbs_commit_on_a_connection_and_roll_back_with_a_unit,
+    rows_of_another_team_are_refused_before_anything_is_written,
+    keys_and_teams_cannot_be_set,
+    chunks_are_written_as_they_come,
+    chunks_in_a_nested_unit_go_with_it,
+    consumers_see_what_was_written_before_the_commit,
+    empty_calls_send_nothing,
+    database_error_poisons,
+    redacted_values_stay_out,
+    before_images_are_true_under_concurrent_writers,
+    futures_can_be_spawned,
+}
+
+async fn set_up(db: &TestDb) -> (Events, EventConnection) {
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).build().await.unwrap();
+    let connection = events.connection(context());
+    (events, connection)
+}
+
+async fn insert(connection: &EventConnection, names: &[&str]) -> Vec<campaign::Model> {
+    let models = names.iter().map(|name| new_campaign(name));
+    campaign::Entity::insert_many_with_events(models).exec_with_returning(connection).await.unwrap()
+}
+
+async fn log_after(db: &TestDb, before: usize) -> Vec<event::Model> {
+    db.log().await.split_off(before)
+}
+
+fn objects(log: &[event::Model]) -> Vec<String> {
+    log.iter().map(|row| row.object_id.clone().unwrap_or_default()).collect()
+}
+
+async fn updates_record_what_changed_in_each_row(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    let models = insert(&connection, &["a", "b", "c"]).await;
+    let one = campaign::ActiveModel { budget: Set(300), ..models[2].clone().into_active_model() };
+    one.update_with_event(&connection).await.unwrap();
+    let before = db.log().await.len();
+    let updated = campaign::Entity::update_many_with_events()
+        .col_expr(campaign::Column::Budget, Expr::value(300))
+        .set(campaign::ActiveModel { status: Set(campaign::Status::Live), ..Default::default() })
+        .filter(campaign::Column::Name.is_in(["b", "c"]))
+        .reason("season")
+        .exec_with_returning(&connection)
+        .await
+        .unwrap();
+    assert_eq!(
+        updated.iter().map(|row| (row.id, row.budget)).collect::<Vec<_>>(),
+        [(models[1].id, 300), (models[2].id, 300)]
+    );
+    let log = log_after(&db, before).await;
+    // The budget of the last was 300 before.
+    assert_eq!(types(&log), ["UPDATED", "STATE_CHANGED", "STATE_CHANGED"]);
+    assert_eq!(log[0].event_data["changes"], json!({"budget": {"old": 100, "new": 300}}));
+    assert_eq!(log[1].event_data["state"], json!({"old": "draft", "new": "live"}));
+    assert_eq!(log[1].event_data["reason"], json!("season"));
+    assert_eq!(log[0].unit_id, log[2].unit_id);
+    let before = before + 3;
+    let same =
+        campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(300));
+    let same = same.filter(campaign::Column::Budget.eq(300)).exec(&connection).await.unwrap();
+    assert_eq!(same.rows_affected, 2);
+    assert!(log_after(&db, before).await.is_empty(), "nothing changed");
+    let some = campaign::Entity::update_many_with_events()
+        .col_expr(campaign::Column::Budget, Expr::col(campaign::Column::Budget).add(1))
+        .col_expr(campaign::Column::Name, Expr::value("x"))
+        .track_fields(["name"])
+        .exec(&connection)
+        .await
+        .unwrap();
+    assert_eq!(some.rows_affected, 3);
+    let log = log_after(&db, before).await;
+    assert!(log.iter().all(|row| row.event_data["changes"].get("budget").is_none()), "{log:?}");
+    let unknown = campaign::Entity::update_many_with_events().track_fields(["nonsense"]);
+    let error =
+        unknown.col_expr(campaign::Column::Budget, Expr::value(1)).exec(&connection).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::UnknownField { .. }));
+}
+
+/// Each row is touched once, whatever the update makes of the condition, and a condition over the table is that of
+/// before.
+async fn filter_that_its_own_update_changes_stays_true(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    let names: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    insert(&connection, &names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let before = db.log().await.len();
+    let raise = |by: i64| {
+        campaign::Entity::update_many_with_events()
+            .col_expr(campaign::Column::Budget, Expr::col(campaign::Column::Budget).add(by))
+    };
+    let low = Condition::any().add(campaign::Column::Budget.lt(150)).add(campaign::Column::Budget.gt(10_000));
+    assert_eq!(raise(100).filter(low).exec(&connection).await.unwrap().rows_affected, 40);
+    let average =
+        Query::select().expr(Expr::col(campaign::Column::Budget).avg()).from(campaign::Entity).to_owned();
+    let average = Expr::col(campaign::Column::Budget).gte(Expr::SubQuery(None, Box::new(average.into())));
+    assert_eq!(raise(1).filter(average).exec(&connection).await.unwrap().rows_affected, 40);
+    let log = log_after(&db, before).await;
+    assert_eq!(log.len(), 80);
+    assert!(
+        log[..40].iter().all(|row| row.event_data["changes"]["budget"] == json!({"old": 100, "new": 200}))
+    );
+    assert!(
+        log[40..].iter().all(|row| row.event_data["changes"]["budget"] == json!({"old": 200, "new": 201}))
+    );
+}
+
+async fn deletes_record_each_row(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    let models = insert(&connection, &["a", "b", "c"]).await;
+    let before = db.log().await.len();
+    let gone = campaign::Entity::delete_many_with_events()
+        .filter(campaign::Column::Name.ne("b"))
+        .reason("over")
+        .exec_with_returning(&connection)
+        .await
+        .unwrap();
+    assert_eq!(gone, [models[0].clone(), models[2].clone()]);
+    let log = log_after(&db, before).await;
+    assert_eq!(types(&log), ["DELETED", "DELETED"]);
+    assert_eq!(objects(&log), [models[0].id.to_string(), models[2].id.to_string()]);
+    assert_eq!(log[1].event_data["final_values"]["name"], json!("c"));
+    assert_eq!(log[1].event_data["reason"], json!("over"));
+    let by_id = |id: i32| campaign::Entity::delete_by_id_with_events(id);
+    assert_eq!(by_id(models[0].id).exec(&connection).await.unwrap().rows_affected, 0);
+    assert_eq!(by_id(models[1].id).exec(&connection).await.unwrap().rows_affected, 1);
+    assert_eq!(types(&log_after(&db, before + 2).await), ["DELETED"]);
+}
+
+async fn inserts_record_each_row(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    // One with a key of its own among those whose key the database makes.
+    let mut models: Vec<_> = ["a", "b", "c"].iter().map(|name| new_campaign(name)).collect();
+    models[1].id = Set(1_000);
+    models[2].notes = Set(Some("n".to_owned()));
+    let rows =
+        campaign::Entity::insert_many_with_events(models).exec_with_returning(&connection).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!((rows[1].id, rows[0].notes.as_deref(), rows[2].notes.as_deref()), (1_000, None, Some("n")));
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "CREATED", "CREATED"]);
+    assert_eq!(objects(&log), rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>());
+    assert_eq!(log[2].event_data["initial_values"]["budget"], json!(100));
+    let stored = campaign::Entity::find().all(&db.db).await.unwrap();
+    assert_eq!(stored.len(), 3);
+    assert!(rows.iter().all(|row| stored.contains(row)));
+}
+
+async fn composite_keys_go_together(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    let new = |item, lang: &str| price::ActiveModel {
+        item: Set(item),
+        lang: Set(lang.to_owned()),
+        r#type: Set("t".to_owned()),
+        cents: Set(i64::from(item)),
+        internal: Set(None),
+    };
+    let models = [new(1, "de"), new(1, "en"), new(2, "de"), new(2, "en")];
+    assert_eq!(price::Entity::insert_many_with_events(models).exec(&connection).await.unwrap(), 4);
+    let updated = price::Entity::update_many_with_events()
+        .col_expr(price::Column::Cents, Expr::col(price::Column::Cents).mul(10))
+        .filter(price::Column::Lang.eq("en"))
+        .exec(&connection)
+        .await
+        .unwrap();
+    assert_eq!(updated.rows_affected, 2);
+    let gone = price::Entity::delete_many_with_events().filter(price::Column::Item.eq(2));
+    assert_eq!(gone.exec(&connection).await.unwrap().rows_affected, 2);
+    let gone = price::Entity::delete_by_id_with_events((1, "en".to_owned()));
+    assert_eq!(gone.exec(&connection).await.unwrap().rows_affected, 1);
+    let log = log_after(&db, 4).await;
+    assert_eq!(types(&log), ["UPDATED", "UPDATED", "DELETED", "DELETED", "DELETED"]);
+    assert_eq!(objects(&log), ["[1,\"en\"]", "[2,\"en\"]", "[2,\"de\"]", "[2,\"en\"]", "[1,\"en\"]"]);
+    assert_eq!(log[1].event_data["changes"]["cents_value"], json!({"old": 2, "new": 20}));
+}
+
+async fn verbs_commit_on_a_connection_and_roll_back_with_a_unit(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    insert(&connection, &["a"]).await;
+    let txn = events.begin(context()).await.unwrap();
+    campaign::Entity::insert_many_with_events([new_campaign("b")]).exec(&txn).await.unwrap();
+    let nested = txn.begin().await.unwrap();
+    campaign::Entity::delete_many_with_events().exec(&nested).await.unwrap();
+    nested.rollback().await.unwrap();
+    let raised =
+        campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(1));
+    assert_eq!(raised.exec(&txn).await.unwrap().rows_affected, 2);
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED", "UPDATED", "UPDATED"]);
+    let txn = events.begin(context()).await.unwrap();
+    campaign::Entity::delete_many_with_events().exec(&txn).await.unwrap();
+    txn.rollback().await.unwrap();
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 2);
+    assert_eq!(db.log().await.len(), 4);
+}
+
+async fn rows_of_another_team_are_refused_before_anything_is_written(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    insert(&connection, &["a"]).await;
+    let other = events.connection(Context::team(8).actor("eve"));
+    let foreign = campaign::ActiveModel { team_id: Set(Some(8)), ..new_campaign("theirs") };
+    campaign::Entity::insert_many_with_events([foreign.clone()]).exec(&other).await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    let update =
+        campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(1));
+    for error in [
+        update.clone().exec(&txn).await.unwrap_err(),
+        campaign::Entity::delete_many_with_events().exec(&txn).await.unwrap_err(),
+        campaign::Entity::insert_many_with_events([new_campaign("b"), foreign]).exec(&txn).await.unwrap_err(),
+    ] {
+        assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+        assert!(!error.to_string().contains('8'), "{error}");
+    }
+    // The unit is healthy: the same with the team in the filter.
+    update.filter(campaign::Column::TeamId.eq(TEAM)).exec(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED", "UPDATED"]);
+    // Across teams each row has its own.
+    let all = events.connection(Context::all_teams("job", "reset"));
+    let update =
+        campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(2));
+    update.exec(&all).await.unwrap();
+    let log = log_after(&db, 3).await;
+    assert_eq!(log.iter().map(|row| row.team_id.as_str()).collect::<Vec<_>>(), ["7", "8"]);
+}
+
+async fn keys_and_teams_cannot_be_set(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    insert(&connection, &["a"]).await;
+    for column in [campaign::Column::Id, campaign::Column::TeamId] {
+        let update = campaign::Entity::update_many_with_events().col_expr(column, Expr::value(9));
+        let error = update.exec(&connection).await.unwrap_err();
+        assert!(matches!(refusal(&error), Refused::FixedColumn { .. }), "{error}");
+    }
+    assert_eq!(db.log().await.len(), 1);
+}
+
+const MANY: usize = 11_000;
+
+fn many() -> Vec<project::ActiveModel> {
+    (0..MANY)
+        .map(|n| project::ActiveModel { team_id: Set(TEAM), name: Set(n.to_string()), ..Default::default() })
+        .collect()
+}
+
+/// More rows than one statement takes, in one unit: every event once, in the order of the keys, under the unit's id.
+async fn chunks_are_written_as_they_come(db: Arc<TestDb>) {
+    let (events, _) = set_up(&db).await;
+    let txn = events.begin(context()).await.unwrap();
+    txn.emit(Event::custom("begun")).await.unwrap();
+    project::Entity::insert_many_with_events(many()).exec(&txn).await.unwrap();
+    let update = project::Entity::update_many_with_events().col_expr(project::Column::Name, Expr::value("x"));
+    assert_eq!(update.exec(&txn).await.unwrap().rows_affected, MANY as u64);
+    let gone = project::Entity::delete_many_with_events().exec(&txn).await.unwrap();
+    assert_eq!(gone.rows_affected, MANY as u64);
+    txn.emit(Event::custom("ended")).await.unwrap();
+    let unit_id = txn.unit_id();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log.len(), 3 * MANY + 2);
+    assert_eq!(log[0].id, unit_id, "by which the unit can be looked for");
+    assert!(log.iter().all(|row| row.unit_id == unit_id));
+    assert_eq!((log[0].event_type.as_str(), log.last().unwrap().event_type.as_str()), ("begun", "ended"));
+    let mut histories: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in &log[1..=3 * MANY] {
+        histories.entry(row.object_id.as_deref().unwrap()).or_default().push(&row.event_type);
+    }
+    assert_eq!(histories.len(), MANY);
+    assert!(histories.values().all(|history| history == &["CREATED", "UPDATED", "DELETED"]));
+    let outcome = events.outcome_of(unit_id).await.unwrap();
+    assert_eq!(outcome, events_sea_orm::Outcome::Committed);
+}
+
+async fn chunks_in_a_nested_unit_go_with_it(db: Arc<TestDb>) {
+    let (events, _) = set_up(&db).await;
+    for waiting in [false, true] {
+        let before = db.log().await.len();
+        let txn = events.begin(context()).await.unwrap();
+        if waiting {
+            txn.emit(Event::custom("begun")).await.unwrap();
+        }
+        let nested = txn.begin().await.unwrap();
+        project::Entity::insert_many_with_events(many()).exec(&nested).await.unwrap();
+        nested.rollback().await.unwrap();
+        let nested = txn.begin().await.unwrap();
+        project::Entity::insert_many_with_events(many()).exec(&nested).await.unwrap();
+        nested.commit().await.unwrap();
+        txn.emit(Event::custom("ended")).await.unwrap();
+        let unit_id = txn.unit_id();
+        txn.commit().await.unwrap();
+        let log = log_after(&db, before).await;
+        assert_eq!(log.len(), MANY + 1 + usize::from(waiting));
+        assert_eq!(log[0].id, unit_id);
+        assert_eq!(log.first().unwrap().event_type, if waiting { "begun" } else { "CREATED" });
+        assert_eq!(log.last().unwrap().event_type, "ended");
+    }
+}
+
+async fn consumers_see_what_was_written_before_the_commit(db: Arc<TestDb>) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    async fn count(txn: &EventTransaction, event: &Event) -> Result<(), events_sea_orm::ConsumerError> {
+        SEEN.fetch_add(1, Ordering::Relaxed);
+        if event.event_type.as_str() == "ended" {
+            txn.emit(Event::custom("seen")).await?;
+        }
+        Ok(())
+    }
+    db.with_tables().await;
+    let start = SEEN.load(Ordering::Relaxed);
+    let events = Events::builder(db.db.clone()).consumer(count).build().await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    project::Entity::insert_many_with_events(many()).exec(&txn).await.unwrap();
+    txn.emit(Event::custom("ended")).await.unwrap();
+    txn.commit().await.unwrap();
+    // Other databases' cases run at the same time in this process.
+    assert!(SEEN.load(Ordering::Relaxed) - start >= MANY + 2);
+    assert_eq!(db.log().await.len(), MANY + 2);
+}
+
+async fn empty_calls_send_nothing(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    let txn = events.begin(context()).await.unwrap();
+    let none: [campaign::ActiveModel; 0] = [];
+    assert_eq!(campaign::Entity::insert_many_with_events(none).exec(&txn).await.unwrap(), 0);
+    assert_eq!(campaign::Entity::update_many_with_events().exec(&txn).await.unwrap().rows_affected, 0);
+    assert_eq!(campaign::Entity::delete_many_with_events().exec(&txn).await.unwrap().rows_affected, 0);
+    txn.commit().await.unwrap();
+    let none: [campaign::ActiveModel; 0] = [];
+    assert_eq!(campaign::Entity::insert_many_with_events(none).exec(&connection).await.unwrap(), 0);
+    assert!(db.log().await.is_empty());
+}
+
+async fn database_error_poisons(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    insert(&connection, &["a"]).await;
+    let txn = events.begin(context()).await.unwrap();
+    let twice = [new_campaign("b"), new_campaign("a")];
+    let error = campaign::Entity::insert_many_with_events(twice).exec(&txn).await.unwrap_err();
+    assert!(!error.to_string().contains("key-a"), "redacted: {error}");
+    assert!(matches!(txn.commit().await.unwrap_err(), events_sea_orm::CommitError::Refused(_)));
+    let unchanged = campaign::Entity::find().count(&db.db).await.unwrap();
+    assert_eq!((unchanged, db.log().await.len()), (1, 1));
+}
+
+async fn redacted_values_stay_out(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    insert(&connection, &["s3cr3t"]).await;
+    let update = campaign::Entity::update_many_with_events()
+        .col_expr(campaign::Column::ApiKey, Expr::value("key-s3cr3t-too"))
+        .col_expr(campaign::Column::Name, Expr::value("open"));
+    assert!(
+        !format!("{:?}", campaign::Entity::insert_many_with_events([new_campaign("s3cr3t")]))
+            .contains("s3cr3t")
+    );
+    update.exec(&connection).await.unwrap();
+    campaign::Entity::delete_many_with_events().exec(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log[1].event_data["redacted"], json!(["api_key"]));
+    assert!(log.iter().all(|row| !row.event_data.to_string().contains("key-")), "{log:?}");
+}
+
+/// Eight writers raise the same rows by single saves and by bulk calls: every `old` is the `new` before it.
+async fn before_images_are_true_under_concurrent_writers(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    let models = insert(&connection, &["a", "b", "c", "d", "e", "f"]).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..8 {
+        let (connection, models) = (connection.clone(), models.clone());
+        tasks.spawn(async move {
+            for turn in 0..12 {
+                if (task + turn) % 3 == 0 {
+                    let txn = connection.begin().await?;
+                    let model = &models[(task + turn) % models.len()];
+                    let row = campaign::Entity::find_by_id(model.id).one(&txn).await?.unwrap();
+                    let mut active = row.into_active_model();
+                    active.budget = Set((task * 1_000 + turn) as i64);
+                    active.update(&txn).await?;
+                    txn.commit().await?;
+                } else {
+                    campaign::Entity::update_many_with_events()
+                        .col_expr(campaign::Column::Budget, Expr::col(campaign::Column::Budget).add(1))
+                        .filter(campaign::Column::Id.ne(models[turn % models.len()].id))
+                        .exec(&connection)
+                        .await?;
+                }
+            }
+            Ok::<_, DbErr>(())
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+    let mut budgets: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+    for row in db.log().await {
+        let object = row.object_id.unwrap();
+        if row.event_type == "CREATED" {
+            budgets.insert(object, row.event_data["initial_values"]["budget"].clone());
+            continue;
+        }
+        let change = &row.event_data["changes"]["budget"];
+        assert_eq!(budgets.insert(object, change["new"].clone()).unwrap(), change["old"]);
+    }
+    for row in campaign::Entity::find().all(&db.db).await.unwrap() {
+        assert_eq!(budgets[&row.id.to_string()], json!(row.budget));
+    }
+}
+
+async fn futures_can_be_spawned(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    insert(&connection, &["a"]).await;
+    let task = tokio::spawn(async move {
+        let update =
+            campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(1));
+        update.exec(&connection).await?;
+        connection
+            .untracked("spawned", async |txn| txn.execute_unprepared("DELETE FROM campaigns").await.map(drop))
+            .await?;
+        let deleted = campaign::Entity::delete_many_with_events().exec(&connection).await?;
+        Ok::<_, DbErr>(deleted.rows_affected)
+    });
+    assert_eq!(task.await.unwrap().unwrap(), 0);
+    assert_eq!(types(&db.log().await), ["CREATED", "UPDATED", "untracked_write"]);
+}
