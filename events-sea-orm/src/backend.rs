@@ -8,7 +8,8 @@ pub(crate) mod tokens;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
     DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
-    sea_query::LockType, sqlx,
+    sea_query::{Expr, LockType},
+    sqlx,
 };
 
 /// What is about to happen to the row that is read.
@@ -46,6 +47,15 @@ pub(crate) fn updates_with_old(backend: DbBackend) -> bool {
 /// Whether an UPDATE of several tables may set columns of any of them: MySQL finds a bare column wherever it is.
 pub(crate) fn joined_update_may_write_any(backend: DbBackend) -> bool {
     backend == DbBackend::MySql
+}
+
+/// What tells of a row that an upsert answers whether it was inserted.
+pub(crate) const WAS_INSERTED: &str = "__inserted";
+
+/// The expression for it. On PostgreSQL a row that was updated has a deleter, and others may insert between a read and
+/// the upsert; SQLite has locked the whole database.
+pub(crate) fn was_inserted(backend: DbBackend) -> Option<Expr> {
+    (backend == DbBackend::Postgres).then(|| Expr::cust(format!("(xmax = 0) AS \"{WAS_INSERTED}\"")))
 }
 
 /// How a unit of work begins, where the caller did not say.

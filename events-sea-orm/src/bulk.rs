@@ -8,6 +8,7 @@ mod delete;
 mod insert;
 mod keys;
 mod update;
+mod upsert;
 
 use sea_orm::{
     ActiveModelTrait, Condition, DbErr, EntityTrait, IntoActiveModel, PrimaryKeyTrait,

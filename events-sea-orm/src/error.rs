@@ -153,6 +153,20 @@ pub enum Refused {
         /// The column.
         column: &'static str,
     },
+    /// An upsert that does not name the columns by which a row is found to be there.
+    #[error(
+        "an upsert of `{object_type}` needs columns, set in every row, by which a row is found to be there: `OnConflict::columns([..])`"
+    )]
+    ConflictColumns {
+        /// The model's object type.
+        object_type: &'static str,
+    },
+    /// Two rows of one upsert that would meet each other.
+    #[error("two rows of one upsert of `{object_type}` have the same conflict columns: leave one")]
+    RepeatedRow {
+        /// The model's object type.
+        object_type: &'static str,
+    },
     /// SQL text that writes, or of which nobody can tell.
     #[error(
         "raw SQL that writes could change tracked rows without events: write it with SeaORM's builders, or inside `.untracked(\"reason\", ..)`, which leaves an event"

@@ -9,7 +9,7 @@ use events_sea_orm::{
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
     IntoActiveModel, PaginatorTrait, QueryFilter, Set, TransactionTrait,
-    sea_query::{Expr, Query},
+    sea_query::{Expr, OnConflict, Query},
 };
 use serde_json::json;
 use tests::{
@@ -35,6 +35,10 @@ tests::conformance! {
     redacted_values_stay_out,
     before_images_are_true_under_concurrent_writers,
     futures_can_be_spawned,
+    upserts_tell_new_rows_from_changed_ones,
+    upserts_that_do_nothing_leave_nothing,
+    upserts_that_cannot_be_told_are_refused,
+    upserts_are_true_under_concurrent_writers,
 }
 
 async fn set_up(db: &TestDb) -> (Events, EventConnection) {
@@ -447,4 +451,140 @@ async fn futures_can_be_spawned(db: Arc<TestDb>) {
     });
     assert_eq!(task.await.unwrap().unwrap(), 0);
     assert_eq!(types(&db.log().await), ["CREATED", "UPDATED", "untracked_write"]);
+}
+
+fn price_of(item: i32, lang: &str, cents: i64) -> price::ActiveModel {
+    price::ActiveModel {
+        item: Set(item),
+        lang: Set(lang.to_owned()),
+        r#type: Set("t".to_owned()),
+        cents: Set(cents),
+        internal: Set(None),
+    }
+}
+
+fn by_key() -> OnConflict {
+    OnConflict::columns([price::Column::Item, price::Column::Lang])
+        .update_column(price::Column::Cents)
+        .to_owned()
+}
+
+async fn upserts_tell_new_rows_from_changed_ones(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    price::Entity::insert_many_with_events([price_of(1, "de", 10), price_of(1, "en", 20)])
+        .exec(&connection)
+        .await
+        .unwrap();
+    let rows = [price_of(1, "en", 21), price_of(2, "en", 30), price_of(1, "de", 10)];
+    let written = price::Entity::insert_many_with_events(rows)
+        .on_conflict(by_key())
+        .reason("list of May")
+        .exec_with_returning(&connection)
+        .await
+        .unwrap();
+    assert_eq!(written.len(), 3);
+    let log = log_after(&db, 2).await;
+    let mut seen: Vec<_> =
+        log.iter().map(|row| (row.event_type.as_str(), row.object_id.as_deref().unwrap())).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [("CREATED", "[2,\"en\"]"), ("UPDATED", "[1,\"en\"]")]);
+    let updated = log.iter().find(|row| row.event_type == "UPDATED").unwrap();
+    assert_eq!(updated.event_data["changes"], json!({"cents_value": {"old": 20, "new": 21}}));
+    // By another unique column than the key.
+    insert(&connection, &["a"]).await;
+    let before = db.log().await.len();
+    let by_api_key =
+        OnConflict::column(campaign::Column::ApiKey).update_columns([campaign::Column::Budget]).to_owned();
+    let rows = ["a", "b"].map(|name| campaign::ActiveModel { budget: Set(500), ..new_campaign(name) });
+    let written = campaign::Entity::insert_many_with_events(rows).on_conflict(by_api_key);
+    assert_eq!(written.exec(&connection).await.unwrap(), 2);
+    let mut kinds = types(&log_after(&db, before).await).iter().map(ToString::to_string).collect::<Vec<_>>();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["CREATED", "UPDATED"]);
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 2);
+}
+
+async fn upserts_that_do_nothing_leave_nothing(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    price::Entity::insert_many_with_events([price_of(1, "de", 10)]).exec(&connection).await.unwrap();
+    let keys = [price::Column::Item, price::Column::Lang];
+    for on_conflict in [
+        OnConflict::columns(keys).do_nothing().to_owned(),
+        OnConflict::columns(keys).do_nothing_on(keys).to_owned(),
+    ] {
+        let before = db.log().await.len();
+        let rows = [
+            price_of(1, "de", 11),
+            price_of(before as i32 + 1, "de", 12),
+            price_of(before as i32 + 1, "de", 13),
+        ];
+        let written = price::Entity::insert_many_with_events(rows).on_conflict(on_conflict);
+        assert_eq!(written.exec(&connection).await.unwrap(), 1);
+        let log = log_after(&db, before).await;
+        assert_eq!(types(&log), ["CREATED"]);
+        assert_eq!(log[0].event_data["initial_values"]["cents_value"], json!(12));
+    }
+    let rows = price::Entity::find().filter(price::Column::Item.eq(1)).all(&db.db).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.cents).collect::<Vec<_>>(), [10]);
+}
+
+async fn upserts_that_cannot_be_told_are_refused(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    let txn = events.begin(context()).await.unwrap();
+    let twice = price::Entity::insert_many_with_events([price_of(1, "de", 1), price_of(1, "de", 2)]);
+    let error = twice.on_conflict(by_key()).exec(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::RepeatedRow { .. }), "{error}");
+    let nowhere = OnConflict::new().update_column(price::Column::Cents).to_owned();
+    let one = price::Entity::insert_many_with_events([price_of(1, "de", 1)]);
+    let error = one.on_conflict(nowhere).exec(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::ConflictColumns { .. }), "{error}");
+    // A row of another team is found before it is changed.
+    let other = events.connection(Context::team(8).actor("eve"));
+    drop(txn.rollback().await);
+    let theirs = campaign::ActiveModel { team_id: Set(Some(8)), ..new_campaign("x") };
+    campaign::Entity::insert_many_with_events([theirs]).exec(&other).await.unwrap();
+    let by_api_key =
+        OnConflict::column(campaign::Column::ApiKey).update_columns([campaign::Column::Budget]).to_owned();
+    let ours = campaign::Entity::insert_many_with_events([campaign::ActiveModel {
+        budget: Set(1),
+        ..new_campaign("x")
+    }]);
+    let error = ours.on_conflict(by_api_key).exec(&connection).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+    assert_eq!(campaign::Entity::find().one(&db.db).await.unwrap().unwrap().budget, 100);
+}
+
+/// Upserts of the same rows, new and old, by six writers: those that met are refused, and what is there is told.
+async fn upserts_are_true_under_concurrent_writers(db: Arc<TestDb>) {
+    let (_, connection) = set_up(&db).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..6_i64 {
+        let connection = connection.clone();
+        tasks.spawn(async move {
+            for turn in 0..15_i32 {
+                let rows = [price_of(turn, "de", task), price_of(turn + 1, "de", 100 + task)];
+                let upsert = price::Entity::insert_many_with_events(rows).on_conflict(by_key());
+                let _ = upsert.exec(&connection).await; // a deadlock, or a row that came in between
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    let mut cents: BTreeMap<String, serde_json::Value> = BTreeMap::new();
+    for row in db.log().await {
+        let object = row.object_id.unwrap();
+        if row.event_type == "CREATED" {
+            let value = row.event_data["initial_values"]["cents_value"].clone();
+            assert_eq!(cents.insert(object, value), None);
+        } else {
+            let change = &row.event_data["changes"]["cents_value"];
+            assert_eq!(cents.insert(object, change["new"].clone()).unwrap(), change["old"]);
+        }
+    }
+    let rows = price::Entity::find().all(&db.db).await.unwrap();
+    assert_eq!((rows.len(), cents.len()), (16, 16), "some must have passed");
+    for row in rows {
+        assert_eq!(cents[&format!("[{},\"de\"]", row.item)], json!(row.cents));
+    }
 }

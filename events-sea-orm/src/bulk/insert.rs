@@ -3,18 +3,19 @@
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, Iterable, PrimaryKeyTrait,
     QueryFilter, QueryTrait, StatementBuilder, TryFromU64, Value,
-    sea_query::{Expr, InsertStatement, IntoValueTuple, Query},
+    sea_query::{Expr, InsertStatement, IntoValueTuple, OnConflict, Query},
 };
 
 use super::{
     CHUNK, MAX_BINDS, check_options,
     keys::{arity, by_object, has_key, read},
     options,
+    upsert::{Action, Written},
 };
 use crate::{
     error::Refused,
     hooks,
-    record::{Change, SaveOptions},
+    record::{self, Change, SaveOptions},
     saves::Target,
     tracked::{self, RowImage, Tracked},
     transaction::{Busy, EventTransaction, Kind},
@@ -24,6 +25,7 @@ use crate::{
 #[must_use = "nothing is inserted until it is run"]
 pub struct InsertMany<A> {
     models: Vec<A>,
+    on_conflict: Option<OnConflict>,
     options: SaveOptions,
 }
 
@@ -43,16 +45,27 @@ where
     options!();
 
     pub(super) fn new(models: Vec<A>) -> Self {
-        Self { models, options: SaveOptions::default() }
+        Self { models, on_conflict: None, options: SaveOptions::default() }
     }
 
-    /// Inserts, and tells how many rows came. Of no rows, nothing is sent.
+    /// Keeps or updates rows that are there already, as SeaORM's own: CREATED for rows that came, what changed for rows
+    /// that were updated, nothing for rows that stay as they were.
+    ///
+    /// The columns by which a row is found to be there are those of `OnConflict::columns`; they are needed for an
+    /// update. With `do_nothing` and no columns they are the key.
+    pub fn on_conflict(mut self, on_conflict: OnConflict) -> Self {
+        self.on_conflict = Some(on_conflict);
+        self
+    }
+
+    /// Inserts, and tells how many rows came or were updated. Of no rows, nothing is sent.
     ///
     /// As with SeaORM's own, a column that is set in some rows and not in others is NULL in the others.
     ///
     /// # Errors
     /// A [`Refused`] for rows of another team and for values that cannot be recorded, before anything is inserted;
-    /// else the database's, and the unit of work is poisoned.
+    /// else the database's, and the unit of work is poisoned. So it is by an upsert whose rows somebody else wrote in
+    /// the same moment ([`Refused::UnexpectedRow`]): try again.
     pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<u64, DbErr> {
         let mut count = 0;
         self.insert(db.into(), |rows| count += rows.len() as u64).await?;
@@ -71,12 +84,16 @@ where
 
     async fn insert(self, target: Target<'_>, inserted: impl FnMut(Vec<Model<A>>)) -> Result<(), DbErr> {
         check_options::<Model<A>>(&self.options)?;
-        let Self { models, options } = self;
+        let Self { mut models, on_conflict, options } = self;
+        let action = on_conflict.as_ref().map(Action::new).transpose()?;
+        if let Some(action) = &action {
+            models = action.check(models)?;
+        }
         if models.is_empty() {
             return Ok(());
         }
         let unit = target.open().await?;
-        let done = insert_in(unit.transaction(), models, &options, inserted).await;
+        let done = insert_in(unit.transaction(), models, action, &options, inserted).await;
         unit.close(done).await
     }
 }
@@ -84,6 +101,7 @@ where
 async fn insert_in<A: ActiveModelTrait>(
     txn: &EventTransaction,
     models: Vec<A>,
+    action: Option<Action<A>>,
     options: &SaveOptions,
     inserted: impl FnMut(Vec<Model<A>>),
 ) -> Result<(), DbErr>
@@ -96,9 +114,12 @@ where
         hooks::check_values(model, definition, Kind::Insert)?;
         hooks::check_team(model, definition, Kind::Insert, &tracked::key_of(model), txn)?;
     }
+    if let Some(action) = &action {
+        action.check_places(txn.backend(), &models)?;
+    }
     let busy = txn.begin_bulk().await?;
     let doubt = txn.doubt_bulk();
-    let written = write_all(txn, &busy, models, options, inserted).await;
+    let written = write_all(txn, &busy, models, action, options, inserted).await;
     txn.end_bulk(definition, written, doubt)
 }
 
@@ -106,18 +127,32 @@ async fn write_all<A: ActiveModelTrait>(
     txn: &EventTransaction,
     busy: &Busy,
     models: Vec<A>,
+    action: Option<Action<A>>,
     options: &SaveOptions,
     mut inserted: impl FnMut(Vec<Model<A>>),
 ) -> Result<(), DbErr>
 where
     Model<A>: Tracked,
 {
+    let definition = Model::<A>::definition();
     for chunk in chunks(models) {
-        let rows = write(txn, busy, chunk).await?;
-        for row in &rows {
-            txn.record(Model::<A>::definition(), options, Change::Created(&RowImage::of(row)))?;
+        let written = match &action {
+            Some(action) => action.write(txn, busy, chunk).await?,
+            None => {
+                write(txn, busy, chunk).await?.into_iter().map(|new| Written { old: None, new }).collect()
+            }
+        };
+        for Written { old, new } in &written {
+            let new = RowImage::of(new);
+            match old.as_ref().map(RowImage::of) {
+                Some(old) => {
+                    record::same_team(definition, &old, &new)?;
+                    txn.record(definition, options, Change::Updated(&old, &new))?;
+                }
+                None => txn.record(definition, options, Change::Created(&new))?,
+            }
         }
-        inserted(rows);
+        inserted(written.into_iter().map(|row| row.new).collect());
         txn.spill(busy).await?;
     }
     Ok(())
@@ -140,7 +175,7 @@ fn chunks<A: ActiveModelTrait>(models: Vec<A>) -> Vec<Vec<A>> {
 }
 
 /// Inserts these rows, and answers what the database made of them.
-async fn write<A: ActiveModelTrait>(
+pub(super) async fn write<A: ActiveModelTrait>(
     txn: &EventTransaction,
     busy: &Busy,
     models: Vec<A>,

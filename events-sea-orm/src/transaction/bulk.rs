@@ -68,6 +68,11 @@ impl EventTransaction {
         }
     }
 
+    /// A write of the library's own of any number of rows. Answers how many the database counts.
+    pub(crate) async fn execute_any(&self, busy: &Busy, statement: Statement) -> Result<u64, DbErr> {
+        Ok(self.send(busy, Verb::Execute, statement).await?.rows())
+    }
+
     /// Writes the buffered events now if they are many, so that memory does not grow with the rows of a bulk write.
     pub(crate) async fn spill(&self, busy: &Busy) -> Result<(), DbErr> {
         if self.level.state().buffer.len() >= CHUNK && !self.level.parent_waits() {

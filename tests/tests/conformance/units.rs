@@ -209,6 +209,9 @@ async fn schema_changes_and_own_table_are_refused(db: Arc<TestDb>) {
         "/*!50000 COMMIT */",
         "abort",
     ] {
+        if sql.contains('!') && txn.get_database_backend() != sea_orm::DbBackend::MySql {
+            continue; // a comment like any other
+        }
         assert!(matches!(refusal(&txn.execute_unprepared(sql).await.unwrap_err()), Refused::Schema));
         let raw = Statement::from_string(txn.get_database_backend(), sql);
         assert!(matches!(refusal(&txn.execute_raw(raw).await.unwrap_err()), Refused::Schema));
