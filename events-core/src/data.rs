@@ -41,11 +41,26 @@ pub struct UpdatedEventData {
     pub redacted: Vec<String>,
 }
 
-/// Data of DELETED and RESTORED.
+/// Data of DELETED.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DeletedEventData {
     /// The tracked fields as they last were.
     pub final_values: BTreeMap<String, Value>,
+    /// Tracked fields whose values are never recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<String>,
+    /// Why, if someone said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Data of RESTORED: a row that was marked as deleted is there again.
+///
+/// The values stand under the same name as in CREATED, so that a reader who folds the log treats both alike.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RestoredEventData {
+    /// The tracked fields as the row came back with them.
+    pub initial_values: BTreeMap<String, Value>,
     /// Tracked fields whose values are never recorded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<String>,
@@ -65,6 +80,9 @@ pub struct StateChangedEventData {
     /// Why, if someone said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The model declares its transitions, and this one is not among them. Absent from the JSON unless true.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undeclared: bool,
 }
 
 /// Data of a custom event: any JSON, recorded as given.
@@ -146,12 +164,23 @@ impl From<DeletedEventData> for Value {
     }
 }
 
+impl From<RestoredEventData> for Value {
+    fn from(data: RestoredEventData) -> Self {
+        object([
+            ("initial_values", values(data.initial_values)),
+            ("redacted", names(data.redacted)),
+            ("reason", data.reason.map(Value::from)),
+        ])
+    }
+}
+
 impl From<StateChangedEventData> for Value {
     fn from(data: StateChangedEventData) -> Self {
         object([
             ("field", data.field.map(Value::from)),
             ("state", Some(data.state.into())),
             ("reason", data.reason.map(Value::from)),
+            ("undeclared", data.undeclared.then_some(Value::Bool(true))),
         ])
     }
 }
@@ -188,13 +217,18 @@ mod tests {
             json!({"final_values": {"name": "Spring"}, "reason": "old"}),
         );
         check(
-            StateChangedEventData {
-                field: Some("status".into()),
-                state: FieldChange::new("draft", "live"),
-                reason: None,
-            },
-            json!({"field": "status", "state": {"old": "draft", "new": "live"}}),
+            RestoredEventData { initial_values: values(), redacted: vec![], reason: Some("found".into()) },
+            json!({"initial_values": {"name": "Spring"}, "reason": "found"}),
         );
+        let transition = |undeclared| StateChangedEventData {
+            field: Some("status".into()),
+            state: FieldChange::new("draft", "live"),
+            reason: None,
+            undeclared,
+        };
+        let state = json!({"old": "draft", "new": "live"});
+        check(transition(false), json!({"field": "status", "state": state}));
+        check(transition(true), json!({"field": "status", "state": state, "undeclared": true}));
     }
 
     #[test]

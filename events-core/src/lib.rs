@@ -14,8 +14,8 @@ pub mod event;
 
 pub use context::{Actor, Context, TeamScope};
 pub use data::{
-    CreatedEventData, CustomEventData, DeletedEventData, FieldChange, StateChangedEventData,
-    UpdatedEventData, make_field_changes,
+    CreatedEventData, CustomEventData, DeletedEventData, FieldChange, RestoredEventData,
+    StateChangedEventData, UpdatedEventData, make_field_changes,
 };
 pub use error::{IdentifierError, ObjectIdError};
 pub use event::{Event, EventType, NewEvent, ObjectRef, Subject};

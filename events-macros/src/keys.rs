@@ -1,6 +1,6 @@
 //! What stands in the parentheses of an attribute: `key`, or `key = value`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, TokenStream};
 use syn::{
     Attribute, Expr, ExprPath, Lit, LitStr, Meta, Path, Token,
     ext::IdentExt,
@@ -18,8 +18,8 @@ pub(crate) struct Key {
 enum Value {
     None,
     Expr(Box<Expr>),
-    /// `key(..)`, which no key of ours takes.
-    List,
+    /// `key(..)`.
+    List(Group),
 }
 
 /// The keys of an attribute, or of several of one name.
@@ -73,6 +73,12 @@ impl Keys {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.keys.iter().any(|key| key.is(name))
     }
+
+    /// Whether this key was written, or something that may have been meant as it.
+    pub(crate) fn may_have(&self, name: &str, known: &[&str]) -> bool {
+        let unknown = |key: &Key| !known.iter().any(|known| key.is(known));
+        self.has(name) || self.unreadable || self.keys.iter().any(unknown)
+    }
 }
 
 impl IntoIterator for Keys {
@@ -105,8 +111,7 @@ impl Key {
             }
             Value::Expr(input.parse()?)
         } else if input.peek(syn::token::Paren) {
-            input.parse::<proc_macro2::Group>()?;
-            Value::List
+            Value::List(input.parse()?)
         } else {
             Value::None
         };
@@ -151,6 +156,14 @@ impl Key {
         match self.expr(&message)? {
             Expr::Path(path) => Ok(path),
             other => Err(syn::Error::new_spanned(other, message)),
+        }
+    }
+
+    /// `key(..)`: the key, and what stands in its parentheses.
+    pub(crate) fn list(self, message: &str) -> syn::Result<(Path, TokenStream)> {
+        match self.value {
+            Value::List(group) if !group.stream().is_empty() => Ok((self.path, group.stream())),
+            _ => Err(syn::Error::new_spanned(&self.path, message)),
         }
     }
 

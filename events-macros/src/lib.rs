@@ -19,12 +19,17 @@ use proc_macro::TokenStream;
 /// On the model, `#[tracked(..)]`:
 /// - `team = "team_id"`: the field that names the row's team; `team = context` if rows do not say. Required.
 /// - `object_type = "campaign"`: the name under which objects are recorded. The table's name unless said.
+/// - `soft_delete = "deleted_at"`: the field that marks a row as deleted, a nullable time or a bool. Setting it is
+///   DELETED, clearing it RESTORED. It need not be tracked itself.
 /// - `all`: track every field but the key and the team; `#[track(skip)]` leaves one out.
 /// - `behavior = "custom"`: the model has hooks of its own, and `#[tracked_behavior]` on them.
 /// - `crate = path`: where `events_sea_orm` is found.
 ///
 /// On a field, `#[track]` or `#[track(..)]`:
 /// - `state`: a change of it is a STATE_CHANGED event.
+/// - `transitions(Draft => [Live, Archived], Live => [Archived])`, beside `state`: which variants of the field's enum may
+///   follow which. Any other transition is marked in its event as `undeclared`; a first value, after NULL, never is.
+/// - `enforce`, beside `transitions`: any other transition is refused.
 /// - `redact`: that it changed is recorded, never its value.
 /// - `rename = "name"`: recorded under this name instead of the column's.
 /// - `with = path`: a function from `&FieldType` to what is recorded, a JSON value.

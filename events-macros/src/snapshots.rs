@@ -297,6 +297,58 @@ fn skip_under_all() {
 }
 
 #[test]
+fn transitions() {
+    let items = derive(TEAM, "#[track(state, transitions(A => [B, C]), enforce)] pub s: Option<Status>");
+    insta::assert_snapshot!(recorded(&items), @"
+    fn recorded() {
+        let fields = [
+            ::events_sea_orm::Field::new(
+                    ::events_sea_orm::__private::column_name(&Column::S),
+                )
+                .state()
+                .transitions(
+                    ::std::vec![
+                        (::events_sea_orm::__private::state_value(< Status > ::A),
+                        ::std::vec![::events_sea_orm::__private::state_value(< Status > ::B),
+                        ::events_sea_orm::__private::state_value(< Status > ::C)])
+                    ],
+                )
+                .enforced(),
+        ];
+        let values = [<Self as ::events_sea_orm::sea_orm::ModelTrait>::get(self, Column::S)];
+    }
+    ");
+}
+
+#[test]
+fn soft_delete() {
+    let items = derive(
+        &format!("{TEAM}, soft_delete = \"gone\""),
+        "#[track] pub a: i32, pub gone: Option<DateTimeUtc>",
+    );
+    let is_mark = |item: &ItemImpl| text(&[Item::Impl(item.clone())]).contains("SoftDelete for");
+    let item = impls(items.clone()).into_iter().find(is_mark).unwrap();
+    insta::assert_snapshot!(text(&[Item::Impl(item)]), @"
+    #[automatically_derived]
+    impl ::events_sea_orm::SoftDelete for Model {
+        type Mark = Option<DateTimeUtc>;
+        fn soft_delete_column() -> Column {
+            Column::Gone
+        }
+        fn deleted_mark(&self) -> &Option<DateTimeUtc> {
+            &self.gone
+        }
+    }
+    ");
+    insta::assert_snapshot!(body("is_soft_deleted", &items), @"
+    fn is_soft_deleted() {
+        ::events_sea_orm::__private::is_soft_deleted(self)
+    }
+    ");
+    assert!(body("definition", &items).contains(".soft_deleted_by("));
+}
+
+#[test]
 fn team_from_the_context() {
     let items = derive("team = context, object_type = \"campaign\"", "#[track] pub name: String");
     insta::assert_snapshot!(body("definition", &items), @r#"

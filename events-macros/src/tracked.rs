@@ -4,6 +4,7 @@ mod check;
 mod column;
 mod expand;
 mod model;
+mod transitions;
 
 use proc_macro2::TokenStream;
 use syn::DeriveInput;
@@ -75,6 +76,18 @@ mod tests {
                 "#[tracked(team = \"team_id\", crate = my::events)]",
                 "#[track(state, rename = \"s\")] pub a: S, #[track(with = f)] pub b: i32",
             ),
+            (
+                "#[tracked(team = \"team_id\", soft_delete = \"gone\")]",
+                "#[track] pub gone: Option<DateTimeUtc>",
+            ),
+            (
+                "#[tracked(team = \"team_id\", all, soft_delete = \"was_gone\")]",
+                "#[sea_orm(column_name = \"was_gone\")] pub gone: Own",
+            ),
+            (
+                TRACKED,
+                "#[track(state, transitions(A => [B, C], B => [C],), enforce)] pub s: Option<S>, #[track] pub b: i32",
+            ),
             ("#[tracked(team = \"tenant\")]", "#[sea_orm(column_name = \"tenant\")] #[track] pub t: i32"),
         ] {
             assert_eq!(errors(attribute, fields), [] as [&str; 0]);
@@ -96,7 +109,7 @@ mod tests {
         check(
             "#[tracked(team = \"team_id\", tem = 1)]",
             field,
-            "expected `object_type`, `team`, `behavior`, `all` or `crate`",
+            "expected `object_type`, `team`, `soft_delete`, `behavior`, `all` or `crate`",
         );
         check("#[tracked(team = \"team_id\", team = context)]", field, "said twice");
         check("#[tracked(team = \"team_id\", object_type = \"\")]", field, "at least one character");
@@ -118,7 +131,7 @@ mod tests {
         check(
             TRACKED,
             "#[track(redacted)] pub name: String",
-            "expected `rename`, `skip`, `state`, `redact` or `with`",
+            "expected `rename`, `skip`, `state`, `transitions`, `enforce`, `redact` or `with`",
         );
         check(TRACKED, "#[track = \"x\"] pub name: String", "keys stand in parentheses: `#[track(..)]`");
         check(TRACKED, "#[track(state = 1)] pub name: String", "`state` stands alone");
@@ -143,6 +156,58 @@ mod tests {
         check("#[tracked(team = \"t\")]", "#[track(redact)] pub t: i32", "the team cannot be redacted");
         check(TRACKED, "#[track] #[sea_orm(ignore)] pub name: String", "this field is no column");
         check(TRACKED, "#[track] pub posts: HasMany<super::post::Entity>", "a relation is no column");
+    }
+
+    #[test]
+    fn a_soft_delete_column_can_mark_a_row() {
+        let marked = |attribute: &str| format!("#[tracked(team = \"team_id\", all, {attribute})]");
+        let gone = marked("soft_delete = \"gone\"");
+        check(&gone, "pub a: i32", "expected one of `id`, `team_id`, `a`");
+        check(
+            &marked("soft_delete = gone"),
+            "pub gone: bool",
+            "expected text in quotes: `soft_delete = \"..\"`",
+        );
+        check(&marked("soft_delete = \"id\""), "pub a: i32", "a key names its row");
+        check(&marked("soft_delete = \"team_id\""), "pub a: i32", "the team of a row never changes");
+        check(&gone, "#[track(redact)] pub gone: bool", "drop `redact`");
+        check(&gone, "#[track(state)] pub gone: bool", "drop `state`");
+        for ty in ["i32", "String", "Option<String>", "Option<Option<bool>>", "Vec<bool>", "Uuid", "(bool,)"]
+        {
+            check(&gone, &format!("pub gone: {ty}"), "cannot mark a row as deleted");
+        }
+        for ty in ["DateTimeUtc", "chrono::DateTime<Utc>", "OffsetDateTime", "Date"] {
+            check(&gone, &format!("pub gone: {ty}"), "cannot say that a row is alive");
+        }
+        for ty in
+            ["bool", "Option<bool>", "Option<chrono::DateTime<Utc>>", "Option<Date>", "Own", "Option<Own>"]
+        {
+            assert_eq!(errors(&gone, &format!("pub gone: {ty}")), [] as [&str; 0]);
+        }
+    }
+
+    #[test]
+    fn transitions_are_declared_once_and_of_a_state() {
+        let state = |keys: &str| format!("#[track({keys})] pub status: Status");
+        let check = |keys: &str, expected: &str| check(TRACKED, &state(keys), expected);
+        check("transitions(A => [B])", "add `state`");
+        check("state, enforce", "add `transitions(..)`");
+        check("state, enforce = true, transitions(A => [B])", "`enforce` stands alone");
+        for keys in ["state, transitions", "state, transitions()", "state, transitions = \"A\""] {
+            check(keys, "where each may go: `transitions(Draft => [Live])`");
+        }
+        check("state, transitions(A => B)", "expected a list of variants: `A => [..]`");
+        check("state, transitions(A -> [B])", "expected `=>`");
+        check("state, transitions(A => [])", "leave it out");
+        check("state, transitions(A => [B], A => [C])", "join the two lists of `A`");
+        check("state, transitions(A => [B, C, B])", "`B` is listed twice");
+        check("state, transitions(A => [A, B])", "remove `A`");
+        check("state, with = f, transitions(A => [B])", "drop `with` or `transitions`");
+        check("stat, transitions(A => [B])", "no such key");
+        check("state, transition(A => [B]), enforce", "no such key");
+        check("state = 1, transitions(A => [B])", "`state` stands alone");
+        let several = state("transitions(A => [A], B => [], A => [C, C]), rename = \"\"");
+        assert_eq!(errors(TRACKED, &several).len(), 6);
     }
 
     #[test]

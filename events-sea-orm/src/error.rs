@@ -78,6 +78,12 @@ pub enum Refused {
         /// The object.
         object: ObjectRef,
     },
+    /// A state went where the model does not let it, by `#[track(state, transitions(..), enforce)]`.
+    ///
+    /// Found by comparing the row before and after the save, so the row is written by then: the unit of work can only
+    /// be rolled back. A save that may fail on it goes into a nested unit of its own.
+    #[error(transparent)]
+    Transition(Box<UndeclaredTransition>),
     /// A row without a team.
     #[error("`{object_type}` has no team: column `{column}` is NULL or not set")]
     NullTeam {
@@ -209,6 +215,38 @@ impl std::fmt::Display for Shown<'_> {
     }
 }
 
+/// A transition that the model does not declare, and refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} cannot go from {from} to {to} in `{field}`: declared from there is {}", Shown(.object), Listed(.allowed))]
+#[non_exhaustive]
+pub struct UndeclaredTransition {
+    /// The object.
+    pub object: ObjectRef,
+    /// The state field, as it is recorded.
+    pub field: &'static str,
+    /// What the database held, as it would be recorded.
+    pub from: serde_json::Value,
+    /// What was saved.
+    pub to: serde_json::Value,
+    /// Where it may go from there.
+    pub allowed: Vec<serde_json::Value>,
+}
+
+/// Values as errors list them.
+struct Listed<'a>(&'a [serde_json::Value]);
+
+impl std::fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (i, value) in self.0.iter().enumerate() {
+            write!(f, "{}{value}", if i == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 impl Refused {
     /// The refusal inside a SeaORM error, if it is one of ours.
     ///
@@ -235,6 +273,7 @@ impl Refused {
         matches!(
             self,
             Self::Poisoned { .. }
+                | Self::Transition(_)
                 | Self::UnexpectedRow { .. }
                 | Self::Consumer { .. }
                 | Self::ConsumerLoop { .. }

@@ -228,7 +228,7 @@ pub(crate) fn check_team<A: ActiveModelTrait>(
     // A tenant's own key is its team, and set in every update without being changed.
     let is_told = kind == Kind::Insert || (kind == Kind::Update && !definition.is_team());
     if definition.team() == TeamSource::Context || (is_told && team.is_some()) {
-        let row = RowImage { key: key.clone().unwrap_or_default(), team, values: Vec::new() };
+        let row = RowImage::said(key.as_deref(), team);
         record::team_of(definition, &row, &txn.team_scope())?;
     }
     Ok(())

@@ -48,6 +48,7 @@ pub mod migration;
 mod record;
 mod saves;
 mod scope;
+mod soft_delete;
 mod store;
 mod tracked;
 mod transaction;
@@ -62,17 +63,18 @@ pub use adoption::{adopt, unrecorded_saves};
 pub use bulk::{DeleteMany, EntityEvents, Filter, InsertMany, UpdateMany};
 pub use connection::EventConnection;
 pub use consumer::{Consumer, ConsumerError};
-pub use error::{CommitError, Outcome, Refused, UnknownCommit};
+pub use error::{CommitError, Outcome, Refused, UndeclaredTransition, UnknownCommit};
 pub use events::{BuildError, Events, EventsBuilder};
 pub use events_core::{
     self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventType, FieldChange,
-    IdentifierError, NewEvent, ObjectRef, StateChangedEventData, Subject, TeamScope, UpdatedEventData,
-    make_field_changes,
+    IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject, TeamScope,
+    UpdatedEventData, make_field_changes,
 };
 pub use events_macros::{Tracked, tracked_behavior};
-pub use saves::{ActiveModelEvents, Create, Delete, Save, Target, Update};
+pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};
 pub use scope::ScopeError;
 pub use sea_orm;
+pub use soft_delete::{DeletedMark, SoftDelete};
 pub use store::event;
 pub use tracked::{Definition, Field, TeamSource, Tracked, registered};
 #[cfg(feature = "stream")]
@@ -92,12 +94,18 @@ pub mod __private {
     pub use crate::{
         hooks::{after_delete, after_hook, after_save, before_delete, before_save},
         saves::set_options_aside,
+        soft_delete::is_soft_deleted,
         tracked::Registration,
     };
 
     /// A column's name in the database.
     pub fn column_name<C: sea_orm::IdenStatic>(column: &C) -> &'static str {
         column.as_str()
+    }
+
+    /// A variant of a state's enum as the database holds it.
+    pub fn state_value(variant: impl Into<sea_orm::Value>) -> sea_orm::Value {
+        variant.into()
     }
 
     /// A value that the user's own function made.

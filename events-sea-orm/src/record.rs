@@ -3,13 +3,13 @@
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use events_core::{
     Context, CreatedEventData, DeletedEventData, Event, EventType, FieldChange, NewEvent, ObjectRef,
-    StateChangedEventData, TeamScope, UpdatedEventData, error::check_identifier,
+    RestoredEventData, StateChangedEventData, TeamScope, UpdatedEventData, error::check_identifier,
 };
 use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::{
-    error::Refused,
+    error::{Refused, UndeclaredTransition},
     tracked::{Definition, Field, RowImage, TeamSource, team_text},
     value,
 };
@@ -105,25 +105,34 @@ pub(crate) fn payloads(
         open.map(|(i, field)| Ok((field.name().to_owned(), definition.json(field, &row.values[i])?)))
             .collect::<Result<_, Refused>>()
     };
+    let created = |row| {
+        let data = CreatedEventData { initial_values: values(row)?, redacted: redacted() };
+        Ok::<_, Refused>((EventType::Created, data.into()))
+    };
+    let deleted = |row| {
+        let reason = options.reason.clone();
+        let data = DeletedEventData { final_values: values(row)?, redacted: redacted(), reason };
+        Ok::<_, Refused>((EventType::Deleted, data.into()))
+    };
+    let restored = |row| {
+        let reason = options.reason.clone();
+        let data = RestoredEventData { initial_values: values(row)?, redacted: redacted(), reason };
+        Ok::<_, Refused>((EventType::Restored, data.into()))
+    };
     Ok(match change {
-        Change::Created(row) => {
-            let data = CreatedEventData { initial_values: values(row)?, redacted: redacted() };
-            vec![(EventType::Created, data.into())]
-        }
-        Change::Deleted(row) => {
-            let data = DeletedEventData {
-                final_values: values(row)?,
-                redacted: redacted(),
-                reason: options.reason.clone(),
-            };
-            vec![(EventType::Deleted, data.into())]
-        }
+        // The last CREATED, DELETED or RESTORED always tells whether the row counts as there.
+        Change::Created(row) if row.deleted => vec![created(row)?, deleted(row)?],
+        Change::Created(row) => vec![created(row)?],
+        Change::Deleted(row) => vec![deleted(row)?],
         Change::Updated(old, new) => {
+            transitions_are_allowed(definition, old, new)?;
+            let marked = old.deleted != new.deleted;
             let mut updated = UpdatedEventData::default();
-            let mut transitions = Vec::new();
+            let mut rest = Vec::new();
             for (i, field) in fields() {
                 let (old, new) = (&old.values[i], &new.values[i]);
-                if value::same(old, new) {
+                // The mark's own change is the DELETED or RESTORED.
+                if value::same(old, new) || (marked && definition.soft_delete() == Some(field.column())) {
                     continue;
                 }
                 if field.is_redacted() {
@@ -137,20 +146,42 @@ pub(crate) fn payloads(
                         field: Some(field.name().to_owned()),
                         state,
                         reason: options.reason.clone(),
+                        undeclared: field.is_undeclared(old, new),
                     };
-                    transitions.push((EventType::StateChanged, data.into()));
+                    rest.push((EventType::StateChanged, data.into()));
                 } else {
                     updated.changes.insert(field.name().to_owned(), state);
                 }
             }
-            let mut payloads = Vec::with_capacity(1 + transitions.len());
+            if marked {
+                rest.push(if new.deleted { deleted(new)? } else { restored(new)? });
+            }
+            let mut payloads = Vec::with_capacity(1 + rest.len());
             if !(updated.changes.is_empty() && updated.redacted.is_empty()) {
                 payloads.push((EventType::Updated, updated.into()));
             }
-            payloads.append(&mut transitions);
+            payloads.append(&mut rest);
             payloads
         }
     })
+}
+
+/// Refuses a transition that an enforcing model does not declare, whatever fields the caller wants recorded.
+fn transitions_are_allowed(definition: &Definition, old: &RowImage, new: &RowImage) -> Result<(), Refused> {
+    for (i, field) in definition.fields().iter().enumerate().filter(|(_, field)| field.is_enforced()) {
+        let (from, to) = (&old.values[i], &new.values[i]);
+        if field.is_undeclared(from, to) {
+            let json = |value| definition.json(field, value);
+            return Err(Refused::Transition(Box::new(UndeclaredTransition {
+                object: definition.object(&old.key),
+                field: field.name(),
+                from: json(from)?,
+                to: json(to)?,
+                allowed: field.successors(from).iter().map(json).collect::<Result<_, _>>()?,
+            })));
+        }
+    }
+    Ok(())
 }
 
 /// An event that was emitted by hand.
@@ -256,7 +287,7 @@ pub(crate) fn same_team(definition: &Definition, old: &RowImage, new: &RowImage)
     }
 }
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     cut(Utc::now())
 }
 

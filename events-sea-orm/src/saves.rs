@@ -1,4 +1,4 @@
-//! `create_with_event`, `update_with_event`, `delete_with_event`: a save with its reason, a unit of its own where
+//! `create_with_event`, `update_with_event`, `delete_with_event` and their like: a save with its reason, a unit of its own where
 //! there is none.
 
 use std::{
@@ -12,6 +12,7 @@ use sea_orm::{ActiveModelBehavior, ActiveModelTrait, DbErr, DeleteResult, Entity
 use crate::{
     connection::EventConnection,
     record::SaveOptions,
+    soft_delete::{self, SoftDelete},
     tracked::{Definition, Tracked},
     transaction::EventTransaction,
 };
@@ -145,6 +146,43 @@ where
     fn delete_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, Delete> {
         Save::new(self, db.into())
     }
+
+    /// Marks the row as deleted, in the column of `#[tracked(soft_delete = "..")]`, and records DELETED.
+    ///
+    /// A time is set to now, in UTC and to the microsecond; a bool to true. What else is set on the active model is
+    /// saved with it. Own hooks run as in any update. A row that is marked already keeps its time and leaves no
+    /// DELETED; to know that, the row is read under its lock first.
+    ///
+    /// # Errors
+    /// As `update`: [`DbErr::RecordNotUpdated`] where there is no such row.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use events_sea_orm::{ActiveModelEvents, EventConnection, SoftDelete, Tracked};
+    /// # use sea_orm::{ActiveModelBehavior, ActiveModelTrait, EntityTrait, IntoActiveModel, DbErr};
+    /// # async fn example<A>(active: A, db: EventConnection) -> Result<(), DbErr>
+    /// # where A: ActiveModelTrait + ActiveModelBehavior + Send + 'static, <A::Entity as EntityTrait>::Model: SoftDelete + IntoActiveModel<A> {
+    /// let model = active.soft_delete_with_event(&db).reason("asked by its owner").await?;
+    /// model.into_active_model().restore_with_event(&db).reason("asked again").await?;
+    /// # Ok(()) }
+    /// ```
+    fn soft_delete_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, SoftDeletion>
+    where
+        Model<Self>: SoftDelete,
+    {
+        Save::new(self, db.into())
+    }
+
+    /// Takes the mark of a deleted row away and records RESTORED. A row without the mark leaves none.
+    ///
+    /// # Errors
+    /// As `update`: [`DbErr::RecordNotUpdated`] where there is no such row.
+    fn restore_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, Restore>
+    where
+        Model<Self>: SoftDelete,
+    {
+        Save::new(self, db.into())
+    }
 }
 
 impl<A: ActiveModelTrait + ActiveModelBehavior + Send> ActiveModelEvents for A where
@@ -161,6 +199,12 @@ pub enum Update {}
 /// Marks a [`Save`] that deletes.
 #[derive(Debug)]
 pub enum Delete {}
+/// Marks a [`Save`] that marks a row as deleted.
+#[derive(Debug)]
+pub enum SoftDeletion {}
+/// Marks a [`Save`] that takes that mark away.
+#[derive(Debug)]
+pub enum Restore {}
 
 /// A save that runs when it is awaited.
 #[must_use = "nothing is saved until it is awaited"]
@@ -190,7 +234,7 @@ impl<'a, A, K> Save<'a, A, K> {
         self
     }
 
-    /// Why. Stands in the event's context, and in its data where it is a transition or a delete.
+    /// Why. Stands in the event's context, and in its data where it is a transition, a delete or a restore.
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.options.reason = Some(reason.into());
         self
@@ -198,11 +242,11 @@ impl<'a, A, K> Save<'a, A, K> {
 }
 
 macro_rules! save_future {
-    ($kind:ty, $output:ty, $call:ident) => {
+    ($kind:ty, $output:ty, $model:path, $save:expr) => {
         impl<'a, A> IntoFuture for Save<'a, A, $kind>
         where
             A: ActiveModelTrait + ActiveModelBehavior + Send + 'a,
-            Model<A>: Tracked + IntoActiveModel<A>,
+            Model<A>: $model + IntoActiveModel<A>,
         {
             type Output = Result<$output, DbErr>;
             type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
@@ -212,7 +256,7 @@ macro_rules! save_future {
                 Box::pin(async move {
                     self.options.check(definition)?;
                     let unit = self.target.open().await?;
-                    let save = self.active.$call(unit.transaction());
+                    let save = $save(self.active, unit.transaction());
                     let saved = with_options(definition, self.options, save).await;
                     unit.close(saved).await
                 })
@@ -221,6 +265,8 @@ macro_rules! save_future {
     };
 }
 
-save_future!(Create, Model<A>, insert);
-save_future!(Update, Model<A>, update);
-save_future!(Delete, DeleteResult, delete);
+save_future!(Create, Model<A>, Tracked, A::insert);
+save_future!(Update, Model<A>, Tracked, A::update);
+save_future!(Delete, DeleteResult, Tracked, A::delete);
+save_future!(SoftDeletion, Model<A>, SoftDelete, soft_delete::soft_delete);
+save_future!(Restore, Model<A>, SoftDelete, soft_delete::restore);

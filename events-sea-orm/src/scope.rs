@@ -147,8 +147,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     transaction(db, &scope, definition.object_type())?;
     let team = scope.state().team.clone();
     if definition.team() == TeamSource::Context || (kind == Kind::Insert && set_team.is_some()) {
-        let key = key.clone().unwrap_or_default();
-        record::team_of(definition, &RowImage { key, team: set_team.clone(), values: Vec::new() }, &team)?;
+        record::team_of(definition, &RowImage::said(key.as_deref(), set_team.clone()), &team)?;
     }
     let lock = match kind {
         Kind::Update => Some(Lock::ForUpdate),
@@ -168,7 +167,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     }
     if let (Kind::Update, Some(old), Some(team), false) = (kind, &old, set_team, definition.is_team()) {
         // Found out after the save it would be too late: a transaction of the application's own cannot be poisoned.
-        let new = RowImage { key: old.key.clone(), team: Some(team), values: Vec::new() };
+        let new = RowImage::said(Some(&old.key), Some(team));
         record::same_team(definition, old, &new)?;
     }
     let mut state = scope.state();

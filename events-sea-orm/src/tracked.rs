@@ -39,6 +39,11 @@ pub trait Tracked: ModelTrait + FromQueryResult {
     /// The database values of the tracked fields, in the definition's order.
     fn tracked_values(&self) -> Vec<Value>;
 
+    /// Whether the row is marked as deleted, if the model has `soft_delete`.
+    fn is_soft_deleted(&self) -> bool {
+        false
+    }
+
     /// The tracked fields by their recorded names, as an event would hold them; redacted ones are absent.
     ///
     /// # Errors
@@ -72,6 +77,7 @@ pub struct Definition {
     key: Vec<&'static str>,
     team: TeamSource,
     fields: Vec<Field>,
+    soft_delete: Option<&'static str>,
     rows: &'static dyn Rows,
     /// Whether it was looked up, and so is known to the guard even if nothing registered it.
     known: AtomicBool,
@@ -97,18 +103,27 @@ pub enum TeamSource {
 }
 
 /// A tracked field.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Field {
     column: &'static str,
     name: &'static str,
     state: bool,
     redacted: bool,
+    transitions: Option<Transitions>,
+}
+
+/// The transitions that a state field declares.
+#[derive(Debug, Clone)]
+struct Transitions {
+    /// From which value to which.
+    declared: Vec<(Value, Vec<Value>)>,
+    enforced: bool,
 }
 
 impl Field {
     /// A field recorded under its column's name.
     pub fn new(column: &'static str) -> Self {
-        Self { column, name: column, state: false, redacted: false }
+        Self { column, name: column, state: false, redacted: false, transitions: None }
     }
 
     /// Recorded under this name.
@@ -122,6 +137,22 @@ impl Field {
     #[must_use]
     pub fn state(mut self) -> Self {
         self.state = true;
+        self
+    }
+
+    /// From which value to which it may go. Any other transition is marked in its event.
+    #[must_use]
+    pub fn transitions(mut self, declared: Vec<(Value, Vec<Value>)>) -> Self {
+        self.transitions = Some(Transitions { declared, enforced: false });
+        self
+    }
+
+    /// A transition that is not declared is refused.
+    #[must_use]
+    pub fn enforced(mut self) -> Self {
+        if let Some(transitions) = &mut self.transitions {
+            transitions.enforced = true;
+        }
         self
     }
 
@@ -151,6 +182,26 @@ impl Field {
     pub fn is_redacted(&self) -> bool {
         self.redacted
     }
+
+    /// Whether a transition that is not declared is refused.
+    pub fn is_enforced(&self) -> bool {
+        self.transitions.as_ref().is_some_and(|transitions| transitions.enforced)
+    }
+
+    /// Whether this change is none that the model declares. Any first value is: NULL says that there was no state.
+    pub(crate) fn is_undeclared(&self, old: &Value, new: &Value) -> bool {
+        self.transitions.is_some()
+            && !value::same(old, new)
+            && !value::is_null(old)
+            && !self.successors(old).iter().any(|to| value::same(to, new))
+    }
+
+    /// Where it may go from this value.
+    pub(crate) fn successors(&self, old: &Value) -> &[Value] {
+        let declared = self.transitions.iter().flat_map(|transitions| &transitions.declared);
+        let mut found = declared.filter(|(from, _)| value::same(from, old));
+        found.next().map(|(_, to)| to.as_slice()).unwrap_or_default()
+    }
 }
 
 impl Definition {
@@ -167,9 +218,17 @@ impl Definition {
             key,
             team,
             fields,
+            soft_delete: None,
             rows: &RowsOf::<E>(PhantomData),
             known: AtomicBool::new(false),
         }
+    }
+
+    /// Its rows are marked as deleted in this column.
+    #[must_use]
+    pub fn soft_deleted_by(mut self, column: &'static str) -> Self {
+        self.soft_delete = Some(column);
+        self
     }
 
     /// The name under which its objects are recorded.
@@ -207,6 +266,11 @@ impl Definition {
     /// Where its rows' team comes from.
     pub fn team(&self) -> TeamSource {
         self.team
+    }
+
+    /// The column that marks a row as deleted, if there is one.
+    pub fn soft_delete(&self) -> Option<&'static str> {
+        self.soft_delete
     }
 
     /// Whether a row is itself a team: the tenant table.
@@ -266,6 +330,8 @@ pub(crate) struct RowImage {
     pub(crate) key: Vec<Value>,
     pub(crate) team: Option<Value>,
     pub(crate) values: Vec<Value>,
+    /// Whether it was marked as deleted.
+    pub(crate) deleted: bool,
 }
 
 impl RowImage {
@@ -274,7 +340,13 @@ impl RowImage {
             key: PrimaryKey::<M>::iter().map(|key| model.get(key.into_column())).collect(),
             team: model.team_value(),
             values: model.tracked_values(),
+            deleted: model.is_soft_deleted(),
         }
+    }
+
+    /// What a caller said of a row: its key and its team.
+    pub(crate) fn said(key: Option<&[Value]>, team: Option<Value>) -> Self {
+        Self { key: key.unwrap_or_default().to_vec(), team, values: Vec::new(), deleted: false }
     }
 }
 

@@ -350,6 +350,11 @@ fn has_scale(value: &Value) -> bool {
     }
 }
 
+/// Whether it is NULL.
+pub(crate) fn is_null(value: &Value) -> bool {
+    *value == value.as_null()
+}
+
 /// Whether both are recorded alike. Not `==`: a NaN stays a NaN, a decimal's scale counts, a nanosecond does not.
 pub(crate) fn same(old: &Value, new: &Value) -> bool {
     // Equal values are recorded alike, but for the sign of a float's zero and the scale of a decimal.

@@ -21,7 +21,7 @@ use crate::error::Refused;
 /// |---|---|
 /// | 403 | a row of another team, a change of team, a context without a team; [`DbErr::AccessDenied`] |
 /// | 404 | [`DbErr::RecordNotFound`], [`DbErr::RecordNotUpdated`] |
-/// | 409 | a unique, exclusion or foreign key that was violated, [`DbErr::RecordNotInserted`]; a serialization failure or deadlock that the database reports as such (SQLSTATE 40001, 40P01) |
+/// | 409 | a unique, exclusion or foreign key that was violated, [`DbErr::RecordNotInserted`]; a serialization failure or deadlock that the database reports as such (SQLSTATE 40001, 40P01); a state transition that the model does not allow |
 /// | 503 | no connection to be had |
 /// | 500 | everything else, an unknown commit outcome among it: a client must not simply try that again |
 ///
@@ -42,6 +42,7 @@ pub fn status_of(error: &DbErr) -> StatusCode {
         (Some(Refused::OtherTeam { .. } | Refused::TeamChanged { .. } | Refused::NoTeam), _) => {
             StatusCode::FORBIDDEN
         }
+        (Some(Refused::Transition(_)), _) => StatusCode::CONFLICT,
         (_, DbErr::AccessDenied { .. }) => StatusCode::FORBIDDEN,
         (_, DbErr::RecordNotFound(_) | DbErr::RecordNotUpdated) => StatusCode::NOT_FOUND,
         (_, DbErr::RecordNotInserted) => StatusCode::CONFLICT,

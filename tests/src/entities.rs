@@ -302,3 +302,89 @@ pub mod task {
         }
     }
 }
+
+/// Rows that are marked as deleted by a time, which is not tracked itself, and go on only as their states are declared.
+pub mod order {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "orders")]
+    #[tracked(object_type = "order", team = "team_id", soft_delete = "deleted_at")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub team_id: i32,
+        #[track]
+        pub name: String,
+        #[track(state, transitions(Open => [Paid, Dropped], Paid => [Sent]), enforce)]
+        pub status: Status,
+        #[track(state, transitions(Asked => [Given, Denied], Denied => [Asked]))]
+        pub approval: Option<Approval>,
+        #[track(redact)]
+        pub card: String,
+        #[sea_orm(column_name = "deleted_at")]
+        pub gone: Option<DateTimeUtc>,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))", rename_all = "snake_case")]
+    pub enum Status {
+        Open,
+        Paid,
+        Sent,
+        Dropped,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "i32", db_type = "Integer")]
+    pub enum Approval {
+        #[sea_orm(num_value = 0)]
+        Asked,
+        #[sea_orm(num_value = 1)]
+        Given,
+        #[sea_orm(num_value = 2)]
+        Denied,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// Rows that are marked as deleted by a bool, in the new entity format.
+pub mod document {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[sea_orm::model]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "documents")]
+    #[tracked(object_type = "document", team = context, all, soft_delete = "removed")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub title: String,
+        #[track(skip)]
+        pub removed: Option<bool>,
+    }
+}
+
+/// Rows that are marked as deleted by a tracked time of another crate.
+pub mod page {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "pages")]
+    #[tracked(object_type = "page", team = context, all, soft_delete = "hidden_at")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        pub title: String,
+        #[track(rename = "hidden")]
+        pub hidden_at: Option<TimeDateTimeWithTimeZone>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}

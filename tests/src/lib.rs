@@ -68,6 +68,9 @@ impl TestDb {
             schema.create_table_from_entity(entities::project_label::Entity),
             schema.create_table_from_entity(entities::visit::Entity),
             schema.create_table_from_entity(entities::folder::Entity),
+            schema.create_table_from_entity(entities::order::Entity),
+            schema.create_table_from_entity(entities::document::Entity),
+            schema.create_table_from_entity(entities::page::Entity),
         ] {
             self.db.execute(&table).await.expect("table");
         }
@@ -124,6 +127,18 @@ pub fn new_campaign(name: &str) -> entities::campaign::ActiveModel {
         status: Set(entities::campaign::Status::Draft),
         budget: Set(100),
         api_key: Set(format!("key-{name}")),
+        ..Default::default()
+    }
+}
+
+/// An order of that team, to be inserted.
+pub fn new_order(name: &str) -> entities::order::ActiveModel {
+    use sea_orm::Set;
+    entities::order::ActiveModel {
+        team_id: Set(TEAM),
+        name: Set(name.to_owned()),
+        status: Set(entities::order::Status::Open),
+        card: Set(format!("card-{name}")),
         ..Default::default()
     }
 }

@@ -4,12 +4,17 @@ use std::collections::HashSet;
 
 use syn::{Data, DeriveInput, Type};
 
-use super::model::{Field, Model, Team};
+use super::{
+    model::{Field, Model, Team},
+    transitions::in_option,
+};
 use crate::errors::Errors;
 
 pub(crate) fn model(model: &Model, errors: &mut Errors) {
     team_is_said(model, errors);
     team_is_a_field(model, errors);
+    soft_delete_is_a_field(model, errors);
+    soft_delete_marks_a_row(model, errors);
     objects_have_a_name(model, errors);
     object_type_can_be_stored(model, errors);
     something_is_tracked(model, errors);
@@ -18,6 +23,8 @@ pub(crate) fn model(model: &Model, errors: &mut Errors) {
         keys_fit_together(model, field, errors);
         key_and_team_are_open(model, field, errors);
         tracked_is_a_column(field, errors);
+        transitions_are_of_a_state(field, errors);
+        transitions_are_declared_once(field, errors);
     }
 }
 
@@ -38,6 +45,99 @@ fn team_is_a_field(model: &Model, errors: &mut Errors) {
     if !columns().any(|field| field.is_called(&name.value())) {
         let names: Vec<_> = columns().map(|field| format!("`{}`", field.ident)).collect();
         errors.at(name, format!("no such field: expected one of {}, or `team = context`", names.join(", ")));
+    }
+}
+
+fn soft_delete_is_a_field(model: &Model, errors: &mut Errors) {
+    let (Some(name), None) = (&model.soft_delete, model.deleted_mark()) else { return };
+    let columns = model.fields.iter().filter(|field| field.is_column());
+    let names: Vec<_> = columns.map(|field| format!("`{}`", field.ident)).collect();
+    errors.at(name, format!("no such field: expected one of {}", names.join(", ")));
+}
+
+/// Its change is DELETED or RESTORED, which no other meaning of the field may hide.
+fn soft_delete_marks_a_row(model: &Model, errors: &mut Errors) {
+    let (Some(name), Some(field)) = (&model.soft_delete, model.deleted_mark()) else { return };
+    let track = field.track.as_ref();
+    if field.column.primary_key {
+        errors.at(name, "a key names its row and cannot mark it as deleted: name another field");
+    } else if model.is_team(field) {
+        errors.at(name, "the team of a row never changes and cannot mark it as deleted: name another field");
+    } else if let Some(redact) = track.and_then(|track| track.redact.as_ref()) {
+        errors.at(redact, "that a row is deleted is recorded and no secret: drop `redact`");
+    } else if let Some(state) = track.and_then(|track| track.state.as_ref()) {
+        errors.at(state, "a change of the soft-delete column is DELETED or RESTORED: drop `state`");
+    } else {
+        type_can_mark_a_row(&field.ty, errors);
+    }
+}
+
+/// What can be told from its spelling; a trait bound tells the rest.
+fn type_can_mark_a_row(ty: &Type, errors: &mut Errors) {
+    let inner = in_option(ty);
+    let name = type_name(inner.unwrap_or(ty));
+    let is = |names: &[&str]| name.as_deref().is_some_and(|name| names.contains(&name));
+    if inner.is_none() && is(&TIMES) {
+        errors.at(ty, "without NULL it cannot say that a row is alive: make it an `Option` of this");
+    } else if name.is_none() || is(&NO_MARKS) {
+        errors.at(
+            ty,
+            "this cannot mark a row as deleted: expected a nullable time, such as `Option<DateTimeUtc>`, or a `bool`",
+        );
+    }
+}
+
+const TIMES: [&str; 17] = [
+    "DateTime",
+    "DateTimeUtc",
+    "DateTimeLocal",
+    "DateTimeWithTimeZone",
+    "ChronoDateTime",
+    "ChronoDateTimeUtc",
+    "ChronoDateTimeLocal",
+    "ChronoDateTimeWithTimeZone",
+    "NaiveDateTime",
+    "NaiveDate",
+    "Date",
+    "ChronoDate",
+    "TimeDate",
+    "TimeDateTime",
+    "TimeDateTimeWithTimeZone",
+    "OffsetDateTime",
+    "PrimitiveDateTime",
+];
+
+const NO_MARKS: [&str; 22] = [
+    "i8",
+    "i16",
+    "i32",
+    "i64",
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "f32",
+    "f64",
+    "char",
+    "str",
+    "String",
+    "Vec",
+    "Option",
+    "Uuid",
+    "Decimal",
+    "BigDecimal",
+    "Json",
+    "JsonValue",
+    "Time",
+    "NaiveTime",
+];
+
+/// The last word of a type's path.
+fn type_name(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
+        Type::Group(group) => type_name(&group.elem),
+        _ => None,
     }
 }
 
@@ -97,7 +197,13 @@ fn names_are_unique(model: &Model, errors: &mut Errors) {
 fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
     let Some(track) = &field.track else { return };
     if let Some(skip) = &track.skip {
-        if track.rename.is_some() || track.state.is_some() || track.redact.is_some() || track.with.is_some() {
+        if track.rename.is_some()
+            || track.state.is_some()
+            || track.redact.is_some()
+            || track.with.is_some()
+            || track.transitions.is_some()
+            || track.enforce.is_some()
+        {
             errors.at(skip, "a skipped field takes no other key: drop `skip` or the others");
         } else if !model.said.all && !model.said.something_else {
             errors.at(skip, "only under `#[tracked(all)]` is there something to skip: remove the attribute");
@@ -137,6 +243,49 @@ fn tracked_is_a_column(field: &Field, errors: &mut Errors) {
     }
 }
 
+fn transitions_are_of_a_state(field: &Field, errors: &mut Errors) {
+    let Some(track) = &field.track else { return };
+    if let Some(transitions) = &track.transitions {
+        if !track.says_state {
+            errors.at(&transitions.path, "only a state has transitions: add `state`");
+        }
+        if track.with.is_some() {
+            errors.at(
+                &transitions.path,
+                "transitions are told by what the database holds, not by what `with` makes of it: drop `with` or `transitions`",
+            );
+        }
+    }
+    if let (Some(enforce), false) = (&track.enforce, track.says_transitions) {
+        errors.at(enforce, "nothing is declared that could be enforced: add `transitions(..)`");
+    }
+}
+
+fn transitions_are_declared_once(field: &Field, errors: &mut Errors) {
+    let Some(transitions) = field.track.as_ref().and_then(|track| track.transitions.as_ref()) else { return };
+    let mut sources = HashSet::new();
+    for source in &transitions.sources {
+        let from = &source.from;
+        if !sources.insert(from) {
+            errors.at(from, format!("join the two lists of `{from}`"));
+        }
+        if source.to.is_empty() {
+            errors.at(from, format!("`{from}` leads nowhere, as what is not declared does: leave it out"));
+        }
+        let mut targets = HashSet::new();
+        for to in &source.to {
+            if to == from {
+                errors.at(
+                    to,
+                    format!("from a state to itself is no change and leaves no event: remove `{to}`"),
+                );
+            } else if !targets.insert(to) {
+                errors.at(to, format!("`{to}` is listed twice: remove one"));
+            }
+        }
+    }
+}
+
 const RELATION: &str = "a relation is no column: remove the `#[track]`, and track the other entity, whose own saves leave their events";
 
 /// On the struct that `#[sea_orm::model]` makes, only relations can be wrong: `Model` does not have them.
@@ -159,7 +308,7 @@ fn is_relation(ty: &Type) -> bool {
 }
 
 impl Field {
-    fn is_column(&self) -> bool {
+    pub(crate) fn is_column(&self) -> bool {
         !self.column.ignored && !is_relation(&self.ty)
     }
 }

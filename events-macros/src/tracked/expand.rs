@@ -2,9 +2,12 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{LitStr, Path, spanned::Spanned};
+use syn::{Ident, LitStr, Path, Type, spanned::Spanned};
 
-use super::model::{Field, Model};
+use super::{
+    model::{Field, Model},
+    transitions::{Transitions, state_type},
+};
 use crate::{
     behavior,
     errors::Errors,
@@ -32,13 +35,29 @@ pub(crate) fn model(model: &Model) -> TokenStream {
         }
         None => behavior::generated(krate),
     };
+    let mark = model.deleted_mark();
+    let (soft_deleted_by, is_soft_deleted, soft_delete) = match mark {
+        Some(field) => {
+            let variant = &field.column.variant;
+            (
+                quote!(.soft_deleted_by(#krate::__private::column_name(&Column::#variant))),
+                quote! {
+                    fn is_soft_deleted(&self) -> bool {
+                        #krate::__private::is_soft_deleted(self)
+                    }
+                },
+                soft_delete(krate, ident, field),
+            )
+        }
+        None => Default::default(),
+    };
     quote! {
         const _: () = {
             #[automatically_derived]
             impl #krate::Tracked for #ident {
                 fn definition() -> &'static #krate::Definition {
                     static DEFINITION: ::std::sync::LazyLock<#krate::Definition> = ::std::sync::LazyLock::new(|| {
-                        #krate::Definition::new::<Entity>(#object_type, #team, ::std::vec![#(#fields),*])
+                        #krate::Definition::new::<Entity>(#object_type, #team, ::std::vec![#(#fields),*]) #soft_deleted_by
                     });
                     &DEFINITION
                 }
@@ -50,7 +69,11 @@ pub(crate) fn model(model: &Model) -> TokenStream {
                 fn tracked_values(&self) -> ::std::vec::Vec<#krate::sea_orm::Value> {
                     ::std::vec![#(#values),*]
                 }
+
+                #is_soft_deleted
             }
+
+            #soft_delete
 
             #[automatically_derived]
             impl ::core::convert::From<&#ident> for #krate::Subject {
@@ -64,6 +87,25 @@ pub(crate) fn model(model: &Model) -> TokenStream {
             }
         };
         #behavior
+    }
+}
+
+fn soft_delete(krate: &Path, ident: &Ident, field: &Field) -> TokenStream {
+    let Field { ident: name, ty, column, .. } = field;
+    let variant = &column.variant;
+    quote! {
+        #[automatically_derived]
+        impl #krate::SoftDelete for #ident {
+            type Mark = #ty;
+
+            fn soft_delete_column() -> Column {
+                Column::#variant
+            }
+
+            fn deleted_mark(&self) -> &#ty {
+                &self.#name
+            }
+        }
     }
 }
 
@@ -89,7 +131,24 @@ fn definition_of(krate: &Path, field: &Field) -> TokenStream {
     let rename = field.rename().map(|name| quote!(.renamed(#name)));
     let state = track.and_then(|track| track.state.as_ref()).map(|_| quote!(.state()));
     let redacted = track.and_then(|track| track.redact.as_ref()).map(|_| quote!(.redacted()));
-    quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #state #redacted)
+    let transitions = track.and_then(|track| track.transitions.as_ref());
+    let transitions = transitions.map(|transitions| transitions_of(krate, &field.ty, transitions));
+    let enforced = track.and_then(|track| track.enforce.as_ref()).map(|_| quote!(.enforced()));
+    quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #state #transitions #enforced #redacted)
+}
+
+fn transitions_of(krate: &Path, ty: &Type, transitions: &Transitions) -> TokenStream {
+    let ty = state_type(ty);
+    // At the user's variant: one that the enum does not have is an error there.
+    let value = |variant: &Ident| {
+        let krate = located_at(krate, variant.span());
+        quote_spanned!(at(variant.span())=> #krate::__private::state_value(<#ty>::#variant))
+    };
+    let sources = transitions.sources.iter().map(|source| {
+        let (from, to) = (value(&source.from), source.to.iter().map(value));
+        quote!((#from, ::std::vec![#(#to),*]))
+    });
+    quote!(.transitions(::std::vec![#(#sources),*]))
 }
 
 fn value_of(krate: &Path, field: &Field) -> TokenStream {
@@ -114,9 +173,22 @@ pub(crate) fn fallback(model: Option<&Model>, errors: Errors) -> TokenStream {
     } else {
         behavior::inert(krate, &syn::parse_quote!(ActiveModel))
     };
+    // A model that wants one is taken to have it, so that its calls are no further errors.
+    let soft_delete = said.soft_delete.then(|| {
+        quote! {
+            #[automatically_derived]
+            impl #krate::SoftDelete for #ident {
+                type Mark = bool;
+                fn soft_delete_column() -> Column { ::core::unreachable!() }
+                fn deleted_mark(&self) -> &bool { ::core::unreachable!() }
+            }
+        }
+    });
     quote! {
         #errors
         const _: () = {
+            #soft_delete
+
             #[automatically_derived]
             impl #krate::Tracked for #ident {
                 fn definition() -> &'static #krate::Definition { ::core::unreachable!() }

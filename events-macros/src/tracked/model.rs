@@ -5,7 +5,10 @@ use syn::{
     Path, Token, Type, ext::IdentExt, punctuated::Punctuated,
 };
 
-use super::column::{Column, Table};
+use super::{
+    column::{Column, Table},
+    transitions::Transitions,
+};
 use crate::{
     errors::Errors,
     keys::{Key, Keys},
@@ -17,6 +20,8 @@ pub(crate) struct Model {
     pub(crate) krate: Path,
     pub(crate) object_type: Option<LitStr>,
     pub(crate) team: Option<Team>,
+    /// The field that marks a row as deleted.
+    pub(crate) soft_delete: Option<LitStr>,
     /// The `"custom"` of `behavior = "custom"`.
     pub(crate) custom_behavior: Option<LitStr>,
     pub(crate) all: Option<Path>,
@@ -32,6 +37,7 @@ pub(crate) struct Model {
 pub(crate) struct Said {
     pub(crate) object_type: bool,
     pub(crate) team: bool,
+    pub(crate) soft_delete: bool,
     pub(crate) behavior: bool,
     pub(crate) all: bool,
     /// A key could not be read, or is none of ours: it may have been meant as any.
@@ -58,7 +64,14 @@ pub(crate) struct Track {
     pub(crate) redact: Option<Path>,
     pub(crate) skip: Option<Path>,
     pub(crate) with: Option<ExprPath>,
+    pub(crate) transitions: Option<Transitions>,
+    pub(crate) enforce: Option<Path>,
+    /// `state` or `transitions` was said, rightly or wrongly: nobody is told to say it.
+    pub(crate) says_state: bool,
+    pub(crate) says_transitions: bool,
 }
+
+const TRACK_KEYS: [&str; 7] = ["rename", "skip", "state", "transitions", "enforce", "redact", "with"];
 
 impl Model {
     /// `None` if there are no named fields to speak of.
@@ -74,6 +87,7 @@ impl Model {
             krate: syn::parse_quote!(::events_sea_orm),
             object_type: None,
             team: None,
+            soft_delete: None,
             custom_behavior: None,
             all: None,
             fields: fields.iter().filter_map(|field| Field::parse(field, rename_all, errors)).collect(),
@@ -81,6 +95,7 @@ impl Model {
             said: Said {
                 object_type: keys.has("object_type"),
                 team: keys.has("team"),
+                soft_delete: keys.has("soft_delete"),
                 behavior: keys.has("behavior"),
                 all: keys.has("all"),
                 something_else: keys.unreadable,
@@ -101,6 +116,8 @@ impl Model {
             self.object_type = Some(key.text()?);
         } else if key.is("team") {
             self.team = Some(Team::parse(key)?);
+        } else if key.is("soft_delete") {
+            self.soft_delete = Some(key.text()?);
         } else if key.is("behavior") {
             let value = key.text()?;
             if value.value() != "custom" {
@@ -113,7 +130,7 @@ impl Model {
             self.krate = key.path("`events_sea_orm`")?.path;
         } else {
             self.said.something_else = true;
-            return Err(key.unknown("`object_type`, `team`, `behavior`, `all` or `crate`"));
+            return Err(key.unknown("`object_type`, `team`, `soft_delete`, `behavior`, `all` or `crate`"));
         }
         Ok(())
     }
@@ -121,6 +138,12 @@ impl Model {
     /// Whether this field holds the team.
     pub(crate) fn is_team(&self, field: &Field) -> bool {
         matches!(&self.team, Some(Team::Field(name)) if field.is_called(&name.value()))
+    }
+
+    /// The field that marks a row as deleted.
+    pub(crate) fn deleted_mark(&self) -> Option<&Field> {
+        let name = self.soft_delete.as_ref()?.value();
+        self.fields.iter().find(|field| field.is_column() && field.is_called(&name))
     }
 }
 
@@ -196,7 +219,11 @@ impl Track {
     fn parse(attribute: &Attribute, errors: &mut Errors) -> Self {
         let mut keys = Keys::default();
         keys.read(attribute, errors);
-        let mut track = Self::default();
+        let mut track = Self {
+            says_state: keys.may_have("state", &TRACK_KEYS),
+            says_transitions: keys.may_have("transitions", &TRACK_KEYS),
+            ..Self::default()
+        };
         for key in keys {
             let parsed = track.take(key);
             errors.keep(parsed);
@@ -211,12 +238,18 @@ impl Track {
             self.with = Some(key.path("a function")?);
         } else if key.is("state") {
             self.state = Some(key.flag()?);
+        } else if key.is("transitions") {
+            self.transitions = Some(Transitions::parse(key)?);
+        } else if key.is("enforce") {
+            self.enforce = Some(key.flag()?);
         } else if key.is("redact") {
             self.redact = Some(key.flag()?);
         } else if key.is("skip") {
             self.skip = Some(key.flag()?);
         } else {
-            return Err(key.unknown("`rename`, `skip`, `state`, `redact` or `with`"));
+            return Err(
+                key.unknown("`rename`, `skip`, `state`, `transitions`, `enforce`, `redact` or `with`")
+            );
         }
         Ok(())
     }

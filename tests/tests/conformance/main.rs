@@ -23,6 +23,8 @@ mod links;
 mod log;
 mod saves;
 mod scope;
+mod soft_delete;
+mod states;
 mod teams;
 mod units;
 

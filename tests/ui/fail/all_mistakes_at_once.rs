@@ -3,7 +3,7 @@ use sea_orm::entity::prelude::*;
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
 #[sea_orm(table_name = "campaigns")]
-#[tracked(team = "nobody", object_type = 1, colour, all = true)]
+#[tracked(team = "nobody", object_type = 1, colour, all = true, soft_delete = "gone")]
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i32,
@@ -21,6 +21,10 @@ pub struct Model {
     pub cached: i32,
     #[track(rename = "status")]
     pub r#type: String,
+    #[track(transitions(Draft => [Draft, Live, Live]))]
+    pub stage: String,
+    #[track(state, enforce)]
+    pub phase: String,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

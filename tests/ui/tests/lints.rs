@@ -23,7 +23,7 @@ pub mod campaign {
     /// A campaign.
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
     #[sea_orm(table_name = "campaigns")]
-    #[tracked(object_type = "campaign", team = "team_id")]
+    #[tracked(object_type = "campaign", team = "team_id", soft_delete = "deleted_at")]
     pub struct Model {
         /// Its key.
         #[sea_orm(primary_key)]
@@ -36,6 +36,11 @@ pub mod campaign {
         /// Where it stands.
         #[track(state, rename = "stage")]
         pub status: String,
+        /// Whether it may be.
+        #[track(state, transitions(Asked => [Given, Denied], Denied => [Asked]), enforce)]
+        pub approval: Option<Approval>,
+        /// Since when it counts as gone.
+        pub deleted_at: Option<DateTimeUtc>,
         /// The way in.
         #[track(redact)]
         pub api_key: String,
@@ -47,6 +52,21 @@ pub mod campaign {
     /// None.
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
     pub enum Relation {}
+
+    /// What was said of it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "i32", db_type = "Integer")]
+    pub enum Approval {
+        /// Nothing yet.
+        #[sea_orm(num_value = 0)]
+        Asked,
+        /// Yes.
+        #[sea_orm(num_value = 1)]
+        Given,
+        /// No.
+        #[sea_orm(num_value = 2)]
+        Denied,
+    }
 
     const fn length(text: &str) -> usize {
         text.len()
@@ -170,7 +190,7 @@ mod tests {
     #[test]
     fn the_models_are_tracked() {
         let fields = |definition: &events_sea_orm::Definition| definition.fields().len();
-        assert_eq!(fields(super::campaign::Model::definition()), 4);
+        assert_eq!(fields(super::campaign::Model::definition()), 5);
         assert_eq!(fields(super::author::Model::definition()), 1);
         assert_eq!(fields(super::post::Model::definition()), 1);
         assert_eq!(fields(super::note::Model::definition()), 1);

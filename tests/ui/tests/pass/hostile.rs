@@ -16,6 +16,8 @@ mod entity {
         pub team_id: i32,
         pub name: String,
         pub size: i32,
+        pub stage: i32,
+        pub gone: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -43,7 +45,7 @@ mod scope {
     use super::entity::{ActiveModel, Column, Entity};
 
     #[derive(Clone, Debug, Tracked)]
-    #[tracked(object_type = "hostile", team = "team_id", behavior = "custom")]
+    #[tracked(object_type = "hostile", team = "team_id", behavior = "custom", soft_delete = "gone")]
     pub struct Model {
         pub id: i32,
         pub team_id: i32,
@@ -51,6 +53,21 @@ mod scope {
         pub name: ::std::string::String,
         #[track(with = Unit::of)]
         pub size: Unit,
+        #[track(state, transitions(None => [Some], Some => [None]), enforce)]
+        pub stage: Stage,
+        pub gone: bool,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    pub enum Stage {
+        None,
+        Some,
+    }
+
+    impl ::core::convert::From<Stage> for ::sea_orm::Value {
+        fn from(stage: Stage) -> Self {
+            <Self as ::core::convert::From<i32>>::from(stage as i32)
+        }
     }
 
     #[tracked_behavior]
@@ -133,6 +150,10 @@ mod scope {
             fn renamed(self) {}
             fn state(self) {}
             fn redacted(self) {}
+            fn transitions(self) {}
+            fn enforced(self) {}
+            fn soft_deleted_by(self) {}
+            fn state_value(self) {}
             fn custom_value(self) {}
             fn into(self) {}
             fn pin(self) {}
@@ -152,6 +173,8 @@ impl sea_orm::ModelTrait for scope::Model {
             entity::Column::TeamId => self.team_id.into(),
             entity::Column::Name => self.name.clone().into(),
             entity::Column::Size => 0.into(),
+            entity::Column::Stage => self.stage.into(),
+            entity::Column::Gone => self.gone.into(),
         }
     }
 
@@ -172,12 +195,22 @@ impl sea_orm::FromQueryResult for scope::Model {
 
 #[test]
 fn the_output_means_what_it_says() {
-    let model = scope::Model { id: 1, team_id: 2, name: "n".to_owned(), size: scope::Unit };
+    let model = scope::Model {
+        id: 1,
+        team_id: 2,
+        name: "n".to_owned(),
+        size: scope::Unit,
+        stage: scope::Stage::Some,
+        gone: true,
+    };
     assert_eq!(model.team_value(), Some(2.into()));
     assert_eq!(
         serde_json::to_value(model.snapshot().unwrap()).unwrap(),
-        serde_json::json!({ "Some": "n", "size": 12 })
+        serde_json::json!({ "Some": "n", "size": 12, "stage": 1 })
     );
+    assert!(model.is_soft_deleted());
+    assert_eq!(scope::Model::definition().soft_delete(), Some("gone"));
+    assert!(scope::Model::definition().fields()[2].is_enforced());
     assert_eq!(<entity::ActiveModel as ActiveModelBehavior>::new().id, Set(3));
 }
 

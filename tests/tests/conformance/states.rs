@@ -1,0 +1,177 @@
+//! States: what is declared, and what is refused.
+
+use events_sea_orm::StateChangedEventData;
+use tests::{
+    entities::order::{self, Approval, Status},
+    new_order,
+};
+
+use super::*;
+
+tests::conformance! {
+    declared_transitions_pass_and_others_are_marked,
+    enforced_transitions_are_refused,
+    a_refused_transition_is_true_to_the_locked_row,
+    a_refused_transition_in_a_savepoint,
+    enforced_without_returning_and_with_other_fields,
+    transitions_in_a_scope,
+    first_value_and_same_value,
+}
+
+async fn order(events: &Events) -> order::Model {
+    new_order("a").create_with_event(&events.connection(context())).await.unwrap()
+}
+
+fn status(id: i32, status: Status) -> order::ActiveModel {
+    order::ActiveModel { id: Unchanged(id), status: Set(status), ..Default::default() }
+}
+
+fn approval(id: i32, approval: Option<Approval>) -> order::ActiveModel {
+    order::ActiveModel { id: Unchanged(id), approval: Set(approval), ..Default::default() }
+}
+
+async fn declared_transitions_pass_and_others_are_marked(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let id = order(&events).await.id;
+    use Approval::{Asked, Denied, Given};
+    for to in [Some(Asked), Some(Denied), Some(Asked), Some(Given), Some(Denied), None, Some(Given)] {
+        approval(id, to).update_with_event(&connection).await.unwrap();
+    }
+    let log = db.log().await;
+    assert!(types(&log)[1..].iter().all(|event_type| *event_type == "STATE_CHANGED"));
+    // NULL -> asked is a first value. Given -> denied is not declared, nor is that the approval be taken away.
+    let marks: Vec<_> = log[1..].iter().map(|row| row.event_data.get("undeclared").cloned()).collect();
+    let yes = || Some(json!(true));
+    assert_eq!(marks, [None, None, None, None, yes(), yes(), None]);
+    assert_eq!(
+        log[5].event_data,
+        json!({"field": "approval", "state": {"old": 1, "new": 2}, "undeclared": true})
+    );
+    let data: StateChangedEventData = log[5].to_event().unwrap().data().unwrap();
+    assert!(data.undeclared);
+}
+
+async fn enforced_transitions_are_refused(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let id = order(&events).await.id;
+    let error = status(id, Status::Sent).update_with_event(&connection).await.unwrap_err();
+    let Refused::Transition(refused) = refusal(&error) else { panic!("{error}") };
+    assert_eq!(refused.object, events_sea_orm::ObjectRef::new("order", id));
+    assert_eq!((refused.field, &refused.from, &refused.to), ("status", &json!("open"), &json!("sent")));
+    assert_eq!(refused.allowed, [json!("paid"), json!("dropped")]);
+    let text = format!(
+        r#"`order` {id} cannot go from "open" to "sent" in `status`: declared from there is "paid", "dropped""#
+    );
+    assert_eq!(refusal(&error).to_string(), text);
+    assert_eq!(events_sea_orm::status_of(&error), 409);
+    let row = order::Entity::find_by_id(id).one(&db.db).await.unwrap().unwrap();
+    assert_eq!(row.status, Status::Open, "the unit of the call was rolled back");
+    for to in [Status::Paid, Status::Sent] {
+        status(id, to).update_with_event(&connection).await.unwrap();
+    }
+    let error = status(id, Status::Open).update_with_event(&connection).await.unwrap_err();
+    assert!(error.to_string().ends_with("declared from there is nothing"), "{error}");
+    assert_eq!(types(&db.log().await), ["CREATED", "STATE_CHANGED", "STATE_CHANGED"]);
+}
+
+async fn a_refused_transition_is_true_to_the_locked_row(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let stale = order(&events).await; // still says open
+    status(stale.id, Status::Paid).update_with_event(&events.connection(context())).await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    let mut active = stale.into_active_model();
+    active.status = Set(Status::Dropped); // declared from open, not from paid
+    let error = active.update(&txn).await.unwrap_err();
+    let refused = refusal(&error);
+    assert!(matches!(refused, Refused::Transition(refused) if refused.from == json!("paid")), "{error}");
+    // The row is written by then, so nothing of the unit may be committed.
+    assert!(refused.is_final());
+    assert!(
+        matches!(txn.emit(Event::custom("x")).await, Err(error) if matches!(refusal(&error), Refused::Poisoned { .. }))
+    );
+    assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+    assert_eq!(types(&db.log().await), ["CREATED", "STATE_CHANGED"]);
+}
+
+async fn a_refused_transition_in_a_savepoint(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let id = order(&events).await.id;
+    let txn = events.begin(context()).await.unwrap();
+    let nested = txn.begin().await.unwrap();
+    status(id, Status::Sent).update(&nested).await.unwrap_err();
+    nested.rollback().await.unwrap();
+    let saved =
+        txn.track_state_transition(status(id, Status::Paid), order::Column::Status, Status::Paid, "cash");
+    saved.await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "STATE_CHANGED"]);
+    assert_eq!(log[1].event_data["reason"], "cash");
+}
+
+async fn enforced_without_returning_and_with_other_fields(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let id = order(&events).await.id;
+    let txn = events.begin(context()).await.unwrap();
+    status(id, Status::Paid).update_without_returning(&txn).await.unwrap();
+    let unread = status(id, Status::Open).update_without_returning(&txn).await;
+    // Where nothing is returned the row is read before the next statement, or at the latest by the commit.
+    let error = match unread {
+        Err(error) => error,
+        Ok(_) => txn.emit(Event::custom("x")).await.unwrap_err(),
+    };
+    assert!(matches!(refusal(&error), Refused::Transition(_)), "{error}");
+    assert!(txn.commit().await.is_err());
+    let txn = events.begin(context()).await.unwrap();
+    let _ = status(id, Status::Sent).update_without_returning(&txn).await;
+    assert!(txn.commit().await.is_err());
+    // That the caller does not want the field recorded does not allow it.
+    let mut active = status(id, Status::Sent);
+    active.name = Set("b".to_owned());
+    let connection = events.connection(context());
+    let save = active.update_with_event(&connection).track_fields(["name"]);
+    assert!(matches!(refusal(&save.await.unwrap_err()), Refused::Transition(_)));
+    assert_eq!(types(&db.log().await), ["CREATED"]);
+    assert_eq!(order::Entity::find_by_id(id).one(&db.db).await.unwrap().unwrap().status, Status::Open);
+}
+
+async fn transitions_in_a_scope(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let pool = &db.db;
+    let work = async {
+        let txn = pool.begin().await?;
+        let id = new_order("a").insert(&txn).await?.id;
+        approval(id, Some(Approval::Given)).update(&txn).await?;
+        approval(id, Some(Approval::Asked)).update(&txn).await?;
+        status(id, Status::Paid).update(&txn).await?;
+        let nested = txn.begin().await?;
+        let refused = status(id, Status::Open).update(&nested).await.unwrap_err();
+        nested.rollback().await?;
+        txn.commit().await?;
+        Ok::<_, DbErr>(refused)
+    };
+    let refused = events.scope(context(), work).await.unwrap().unwrap();
+    assert!(matches!(refusal(&refused), Refused::Transition(_)), "{refused}");
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "STATE_CHANGED", "STATE_CHANGED", "STATE_CHANGED"]);
+    assert_eq!(log[2].event_data["undeclared"], true);
+}
+
+async fn first_value_and_same_value(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    // An insert begins anywhere.
+    let mut active = new_order("a");
+    active.status = Set(Status::Sent);
+    let id = active.create_with_event(&connection).await.unwrap().id;
+    for _ in 0..2 {
+        status(id, Status::Sent).update_with_event(&connection).await.unwrap();
+        approval(id, Some(Approval::Denied)).update_with_event(&connection).await.unwrap();
+    }
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "STATE_CHANGED"]);
+    let first = json!({"field": "approval", "state": {"old": null, "new": 2}});
+    assert_eq!(log[1].event_data, first);
+}
