@@ -52,6 +52,7 @@ mod soft_delete;
 mod store;
 mod tracked;
 mod transaction;
+mod transitions;
 mod typed;
 pub mod value;
 mod verify;
@@ -80,6 +81,7 @@ pub use tracked::{Definition, Field, TeamSource, Tracked, registered};
 #[cfg(feature = "stream")]
 pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};
+pub use transitions::Transition;
 pub use verify::{Finding, Report, Severity};
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use web::status_of;

@@ -1,8 +1,12 @@
-//! States: what is declared, and what is refused.
+//! States: what is declared, what is refused, and what was when.
 
+use chrono::TimeDelta;
 use events_sea_orm::StateChangedEventData;
 use tests::{
-    entities::order::{self, Approval, Status},
+    entities::{
+        order::{self, Approval, Status},
+        tenant,
+    },
     new_order,
 };
 
@@ -16,6 +20,10 @@ tests::conformance! {
     enforced_without_returning_and_with_other_fields,
     transitions_in_a_scope,
     first_value_and_same_value,
+    transitions_are_read_in_order,
+    transitions_of_another_team,
+    transitions_across_a_delete,
+    transitions_of_no_state,
 }
 
 async fn order(events: &Events) -> order::Model {
@@ -174,4 +182,104 @@ async fn first_value_and_same_value(db: Arc<TestDb>) {
     assert_eq!(types(&log), ["CREATED", "STATE_CHANGED"]);
     let first = json!({"field": "approval", "state": {"old": null, "new": 2}});
     assert_eq!(log[1].event_data, first);
+}
+
+async fn transitions_are_read_in_order(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let model = order(&events).await;
+    order(&events).await; // another object's states are not among them
+    status(model.id, Status::Paid).update_with_event(&connection).reason("cash").await.unwrap();
+    approval(model.id, Some(Approval::Given)).update_with_event(&connection).await.unwrap();
+    let given = events.connection(Context::team(TEAM).actor("bot").reason("nightly"));
+    approval(model.id, Some(Approval::Denied)).update_with_event(&given).await.unwrap();
+    status(model.id, Status::Sent).update_with_event(&given).await.unwrap();
+
+    let log = db.log().await;
+    let found = connection.transitions(&model, order::Column::Status).await.unwrap();
+    let told: Vec<_> = found
+        .iter()
+        .map(|t| (t.old.clone(), t.new.clone(), t.actor_id.as_deref(), t.reason.as_deref()))
+        .collect();
+    let (ada, bot) = (Some("ada"), Some("bot"));
+    assert_eq!(
+        told,
+        [
+            (None, json!("open"), ada, None),
+            (Some(json!("open")), json!("paid"), ada, Some("cash")),
+            (Some(json!("paid")), json!("sent"), bot, Some("nightly")),
+        ]
+    );
+    assert!(found.iter().all(|transition| transition.field == "status" && !transition.undeclared));
+    assert!(found.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+    assert_eq!(found[0].lasted, Some(found[1].occurred_at - found[0].occurred_at));
+    assert_eq!((found[1].occurred_at, found[2].lasted), (log[2].occurred_at, None));
+
+    let found = connection.transitions(&model, order::Column::Approval).await.unwrap();
+    let told: Vec<_> = found.iter().map(|t| (t.old.clone(), t.new.clone(), t.undeclared)).collect();
+    assert_eq!(
+        told,
+        [(None, Value::Null, false), (Some(Value::Null), json!(1), false), (Some(json!(1)), json!(2), true)]
+    );
+
+    let time = async |state| connection.time_in_state(&model, order::Column::Status, state).await.unwrap();
+    assert_eq!(time(Status::Paid).await, log[5].occurred_at - log[2].occurred_at);
+    let sent = time(Status::Sent).await;
+    assert!(sent >= TimeDelta::zero() && sent < TimeDelta::minutes(5), "{sent}");
+    assert_eq!(time(Status::Dropped).await, TimeDelta::zero());
+}
+
+async fn transitions_of_another_team(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = order(&events).await;
+    status(model.id, Status::Paid).update_with_event(&events.connection(context())).await.unwrap();
+    let foreign = events.connection(Context::team(8));
+    let error = foreign.transitions(&model, order::Column::Status).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+    // A model that pretends to be of the reader's team shows nothing of the other's events.
+    let forged = order::Model { team_id: 8, ..model.clone() };
+    assert_eq!(foreign.transitions(&forged, order::Column::Status).await.unwrap(), []);
+    let every = events.connection(Context::all_teams("job", "report"));
+    assert_eq!(every.transitions(&model, order::Column::Status).await.unwrap().len(), 2);
+    let none = events.connection(Context::default());
+    let error = none.transitions(&model, order::Column::Status).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NoTeam), "{error}");
+}
+
+async fn transitions_across_a_delete(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let model = order(&events).await;
+    let model = model.into_active_model().soft_delete_with_event(&connection).await.unwrap();
+    let model = model.into_active_model().restore_with_event(&connection).reason("back").await.unwrap();
+    model.clone().into_active_model().delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    let found = connection.transitions(&model, order::Column::Status).await.unwrap();
+    let told: Vec<_> = found.iter().map(|t| (t.old.clone(), t.new.clone(), t.lasted)).collect();
+    let lasted = |from: usize, to: usize| Some(log[to].occurred_at - log[from].occurred_at);
+    assert_eq!(told, [(None, json!("open"), lasted(0, 1)), (None, json!("open"), lasted(2, 3))]);
+    assert_eq!(found[1].reason.as_deref(), Some("back"));
+    let open = connection.time_in_state(&model, order::Column::Status, Status::Open).await.unwrap();
+    assert_eq!(Some(open), lasted(0, 1).zip(lasted(2, 3)).map(|(first, second)| first + second));
+}
+
+async fn transitions_of_no_state(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let model = order(&events).await;
+    let error = connection.transitions(&model, order::Column::Name).await.unwrap_err();
+    assert!(
+        error.to_string().contains("`name` is no state field of `order`: it has status, approval"),
+        "{error}"
+    );
+    let row = tenant::ActiveModel { name: Set("acme".to_owned()), ..Default::default() };
+    let row = row.create_with_event(&events.connection(Context::new_team().actor("ada"))).await.unwrap();
+    let error = connection.transitions(&row, tenant::Column::Name).await.unwrap_err();
+    assert!(error.to_string().ends_with("it has none"), "{error}");
+    // What was emitted by hand in another form tells of no transition.
+    let txn = events.begin(context()).await.unwrap();
+    let odd = Event::of(events_sea_orm::EventType::StateChanged).about(&model).json(json!({"state": "odd"}));
+    txn.emit(odd).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(connection.transitions(&model, order::Column::Status).await.unwrap().len(), 1);
 }
