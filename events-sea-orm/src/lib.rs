@@ -30,8 +30,9 @@
 //! ```
 //!
 //! Reading order: [`Events`] (the handle), [`EventConnection`] (a context on the pool), [`EventTransaction`] (the unit
-//! of work), [`Tracked`] (the derive), [`migration`] (the table), [`event`] (its entity), [`value`] (how values are
-//! recorded), [`Refused`] (why a write did not pass).
+//! of work), [`Tracked`] (the derive), [`SoftDelete`] (rows that are marked as deleted), [`Transition`] (states and how
+//! long they lasted), [`migration`] (the table), [`event`] (its entity), [`value`] (how values are recorded), [`Refused`]
+//! (why a write did not pass).
 //!
 //! [SeaORM]: https://www.sea-ql.org/SeaORM
 

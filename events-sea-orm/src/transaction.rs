@@ -180,7 +180,8 @@ impl EventTransaction {
     /// Moves a state field to `new` and records why.
     ///
     /// # Errors
-    /// [`Refused::UnknownField`] if the column is not marked `#[track(state)]`; else what the save answers.
+    /// [`Refused::UnknownField`] if the column is not marked `#[track(state)]`; else what the save answers, such as
+    /// [`Refused::Transition`].
     pub async fn track_state_transition<A>(
         &self,
         mut active: A,
