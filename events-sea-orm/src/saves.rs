@@ -149,7 +149,7 @@ where
 
     /// Marks the row as deleted, in the column of `#[tracked(soft_delete = "..")]`, and records DELETED.
     ///
-    /// A time is set to now, in UTC and to the microsecond; a bool to true. What else is set on the active model is
+    /// A time is set to now, in UTC and to the microsecond, which the column may round; a bool to true. What else is set on the active model is
     /// saved with it. Own hooks run as in any update. A row that is marked already keeps its time and leaves no
     /// DELETED; to know that, the row is read under its lock first.
     ///

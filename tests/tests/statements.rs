@@ -6,12 +6,18 @@ use events_sea_orm::{ActiveModelEvents, Event, Events};
 use sea_orm::{
     ActiveModelTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Set, TransactionTrait,
 };
-use tests::{TestDb, context, entities::campaign, new_campaign, proxy::Proxy};
+use tests::{
+    TestDb, context,
+    entities::{campaign, order},
+    new_campaign, new_order,
+    proxy::Proxy,
+};
 
 tests::conformance! {
     unit_of_creates,
     unit_of_updates,
     unit_of_deletes,
+    unit_of_soft_deletes,
     unit_without_changes_writes_no_event,
     reads_cost_nothing,
     events_of_nested_units_are_written_once,
@@ -177,6 +183,36 @@ async fn unit_of_deletes(db: Arc<TestDb>) {
             _ => &["SELECT campaigns", "DELETE campaigns"],
         };
         seen.assert_unit(count, save, EVENTS);
+    }
+}
+
+async fn unit_of_soft_deletes(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    let (read, update): (_, &[&str]) = match seen.pool.get_database_backend() {
+        DbBackend::Postgres => ("SELECT orders FOR NO KEY UPDATE", &["UPDATE orders"]),
+        DbBackend::MySql => {
+            ("SELECT orders FOR UPDATE", &["SELECT orders FOR UPDATE", "UPDATE orders", "SELECT orders"])
+        }
+        _ => ("SELECT orders", &["SELECT orders", "UPDATE orders"]),
+    };
+    // Whether the row is marked already is read first, under the lock that the update takes.
+    let save: Vec<&str> = std::iter::once(read).chain(update.iter().copied()).collect();
+    for warm in [true, false] {
+        let connection = seen.events.connection(context());
+        let model = new_order("a").create_with_event(&connection).await.unwrap();
+        seen.take();
+        let model = model.into_active_model().soft_delete_with_event(&connection).await.unwrap();
+        if !warm {
+            seen.assert_unit(1, &save, EVENTS);
+        }
+        let model = model.into_active_model().restore_with_event(&connection).await.unwrap();
+        if !warm {
+            seen.assert_unit(1, update, EVENTS);
+        }
+        connection.transitions(&model, order::Column::Status).await.unwrap();
+        if !warm {
+            assert_eq!(seen.take(), ["SELECT events"]);
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use sea_orm::{DbBackend, entity::prelude::*};
 
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
 #[sea_orm(table_name = "vaults")]
-#[tracked(object_type = "vault", team = "team_id", behavior = "custom")]
+#[tracked(object_type = "vault", team = "team_id", behavior = "custom", soft_delete = "gone")]
 pub struct Model {
     #[sea_orm(primary_key)]
     pub id: i32,
     pub team_id: i32,
     #[track]
     pub name: String,
-    #[track(state)]
+    #[track(state, transitions(Draft => [Live]), enforce)]
     pub status: Status,
     /// Unique and of limited length.
     #[track(redact)]
@@ -35,6 +35,7 @@ pub struct Model {
     /// Unique at commit, where the database waits so long.
     #[track(redact)]
     pub late: Option<String>,
+    pub gone: Option<bool>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -85,7 +86,7 @@ pub async fn create_tables(db: &DatabaseConnection) {
     let vaults = format!(
         "CREATE TABLE vaults ({key}, team_id integer NOT NULL, name varchar(50) NOT NULL, status varchar(16) NOT NULL,
             api_key varchar(150) NOT NULL UNIQUE CHECK (length(api_key) <= 150), pin varchar(150), owner_key varchar(150),
-            must varchar(150) NOT NULL, mode varchar(150), doc {json}, late varchar(150),
+            must varchar(150) NOT NULL, mode varchar(150), doc {json}, late varchar(150), gone boolean,
             CONSTRAINT late_is_unique UNIQUE (late) {late},
             CONSTRAINT pin_is_allowed CHECK (pin NOT LIKE '%{FORBIDDEN}%'),
             CONSTRAINT owner_is_known FOREIGN KEY (owner_key) REFERENCES owners (owner_key))"

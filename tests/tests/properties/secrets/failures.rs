@@ -52,6 +52,30 @@ async fn refused(world: &World, spoil: impl Fn(&mut ActiveModel)) {
     txn.commit().await.unwrap(); // the savepoint was rolled back
 }
 
+pub async fn undeclared_transition(world: &World) {
+    let mut active = world.changed().await;
+    active.status = Set(Status::Live);
+    let connection = world.events.connection(context());
+    active.update_with_event(&connection).await.unwrap();
+    let back = || async {
+        let live = vault::Entity::find().filter(Column::Status.eq(Status::Live)).one(&world.db.db).await;
+        let id = live.unwrap().unwrap().id;
+        ActiveModel { id: Set(id), ..world.vault() }
+    };
+    world.failed(back().await.update_with_event(&connection).await);
+    world.failed(back().await.soft_delete_with_event(&connection).await);
+    let txn = world.begin().await;
+    world.failed(back().await.update(&txn).await);
+    world.show(&txn);
+    world.failed(txn.commit().await);
+    let work = async {
+        let txn = world.db.db.begin().await.unwrap();
+        world.failed(back().await.update(&txn).await);
+        txn.rollback().await.unwrap();
+    };
+    world.events.scope(context(), work).await.unwrap();
+}
+
 pub async fn unique(world: &World) {
     let taken = world.stored().await.api_key;
     refused(world, |active| active.api_key = Set(taken.clone())).await;

@@ -75,6 +75,22 @@ pub async fn transition(world: &World) {
     txn.commit().await.unwrap();
 }
 
+pub async fn soft_delete(world: &World) {
+    let mut changed = world.changed().await;
+    changed.status = Set(Status::Live);
+    let connection = world.events.connection(context());
+    let save = changed.soft_delete_with_event(&connection).reason("gone");
+    world.show(&save);
+    let model = save.await.unwrap();
+    let save = model.into_active_model().restore_with_event(&connection).reason("back");
+    world.show(&save);
+    let model = save.await.unwrap();
+    let transitions = connection.transitions(&model, Column::Status).await.unwrap();
+    assert_eq!(transitions.len(), 3);
+    world.show(&transitions);
+    world.failed(connection.transitions(&model, Column::ApiKey).await);
+}
+
 pub async fn emit(world: &World) {
     let stored = world.stored().await;
     let txn = world.begin().await;
