@@ -81,8 +81,8 @@ pub enum Refused {
     /// A state went where the model does not let it, by `#[track(state, transitions(..), enforce)]`.
     ///
     /// Found by comparing the row before and after the save, so the row is written by then: the unit of work can only
-    /// be rolled back. A save that may fail on it goes into a nested unit of its own. In a scope it is the save's error,
-    /// and rolling back is the caller's.
+    /// be rolled back. A save that may fail on it goes into a nested unit of its own. In a scope, where nothing can be
+    /// poisoned, it is found before the save is sent, by the values that the caller set.
     #[error(transparent)]
     Transition(Box<UndeclaredTransition>),
     /// A row without a team.

@@ -126,7 +126,8 @@ where
         check_values(&active, definition, kind)?;
         check_key(&active, definition, kind, &key)?;
         let rows = tracked::rows::<A::Entity>();
-        scope::before(rows, kind, key, set_team(&active, definition), db).await?;
+        let (team, states) = (set_team(&active, definition), set_states(&active, definition));
+        scope::before(rows, kind, key, team, &states, db).await?;
         return Ok(active);
     }
     let object_type = definition.object_type();
@@ -209,7 +210,17 @@ fn check_key<A: ActiveModelTrait>(
 /// The team column's value as the caller set it, if at all.
 fn set_team<A: ActiveModelTrait>(active: &A, definition: &Definition) -> Option<Value> {
     let TeamSource::Column(team) = definition.team() else { return None };
-    let column = <A::Entity as EntityTrait>::Column::iter().find(|column| column.as_str() == team)?;
+    set_value(active, team)
+}
+
+/// The enforced states as the caller set them, by the place of their field.
+fn set_states<A: ActiveModelTrait>(active: &A, definition: &Definition) -> Vec<(usize, Value)> {
+    let enforced = definition.fields().iter().enumerate().filter(|(_, field)| field.is_enforced());
+    enforced.filter_map(|(place, field)| Some((place, set_value(active, field.column())?))).collect()
+}
+
+fn set_value<A: ActiveModelTrait>(active: &A, column: &str) -> Option<Value> {
+    let column = <A::Entity as EntityTrait>::Column::iter().find(|other| other.as_str() == column)?;
     match active.get(column) {
         ActiveValue::Set(value) => Some(value),
         _ => None,

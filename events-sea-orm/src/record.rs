@@ -5,6 +5,7 @@ use events_core::{
     Context, CreatedEventData, DeletedEventData, Event, EventType, FieldChange, NewEvent, ObjectRef,
     RestoredEventData, StateChangedEventData, TeamScope, UpdatedEventData, error::check_identifier,
 };
+use sea_orm::Value;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -168,20 +169,28 @@ pub(crate) fn payloads(
 
 /// Refuses a transition that an enforcing model does not declare, whatever fields the caller wants recorded.
 fn transitions_are_allowed(definition: &Definition, old: &RowImage, new: &RowImage) -> Result<(), Refused> {
-    for (i, field) in definition.fields().iter().enumerate().filter(|(_, field)| field.is_enforced()) {
-        let (from, to) = (&old.values[i], &new.values[i]);
-        if field.is_undeclared(from, to) {
-            let json = |value| definition.json(field, value);
-            return Err(Refused::Transition(Box::new(UndeclaredTransition {
-                object: definition.object(&old.key),
-                field: field.name(),
-                from: json(from)?,
-                to: json(to)?,
-                allowed: field.successors(from).iter().map(json).collect::<Result<_, _>>()?,
-            })));
-        }
+    (0..definition.fields().len()).try_for_each(|i| transition_is_allowed(definition, i, old, &new.values[i]))
+}
+
+/// Whether the field at this place may go from what the row held to this value.
+pub(crate) fn transition_is_allowed(
+    definition: &Definition,
+    place: usize,
+    old: &RowImage,
+    to: &Value,
+) -> Result<(), Refused> {
+    let (field, from) = (&definition.fields()[place], &old.values[place]);
+    if !field.is_enforced() || !field.is_undeclared(from, to) {
+        return Ok(());
     }
-    Ok(())
+    let json = |value| definition.json(field, value);
+    Err(Refused::Transition(Box::new(UndeclaredTransition {
+        object: definition.object(&old.key),
+        field: field.name(),
+        from: json(from)?,
+        to: json(to)?,
+        allowed: field.successors(from).iter().map(json).collect::<Result<_, _>>()?,
+    })))
 }
 
 /// An event that was emitted by hand.

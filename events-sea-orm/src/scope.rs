@@ -140,6 +140,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     kind: Kind,
     key: Option<Vec<Value>>,
     set_team: Option<Value>,
+    set_states: &[(usize, Value)],
     db: &C,
 ) -> Result<(), DbErr> {
     let definition = rows.definition();
@@ -165,10 +166,14 @@ pub(crate) async fn before<C: ConnectionTrait>(
     if let Some(old) = &old {
         record::team_of(definition, old, &team)?;
     }
-    if let (Kind::Update, Some(old), Some(team), false) = (kind, &old, set_team, definition.is_team()) {
+    if let (Kind::Update, Some(old)) = (kind, &old) {
         // Found out after the save it would be too late: a transaction of the application's own cannot be poisoned.
-        let new = RowImage::said(Some(&old.key), Some(team));
-        record::same_team(definition, old, &new)?;
+        if let (Some(team), false) = (set_team, definition.is_team()) {
+            record::same_team(definition, old, &RowImage::said(Some(&old.key), Some(team)))?;
+        }
+        for (place, to) in set_states {
+            record::transition_is_allowed(definition, *place, old, to)?;
+        }
     }
     let mut state = scope.state();
     // One slot a key: a save that is tried again takes the place of the one that failed.
