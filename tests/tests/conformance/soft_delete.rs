@@ -23,6 +23,7 @@ tests::conformance! {
     marks_in_a_scope,
     marks_of_another_team,
     last_of_three_tells_whether_it_is_there,
+    many_at_once,
 }
 
 async fn order(events: &Events, name: &str) -> order::Model {
@@ -332,4 +333,27 @@ async fn last_of_three_tells_whether_it_is_there(db: Arc<TestDb>) {
         let row = rows.iter().find(|row| row.id == id);
         assert_eq!(there[&id], row.is_some_and(|row| row.gone.is_none()), "{id}");
     }
+}
+
+async fn many_at_once(db: Arc<TestDb>) {
+    use events_sea_orm::EntityEvents;
+    use sea_orm::{ColumnTrait, QueryFilter, sea_query::Expr};
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let new = [None, at(0), None].map(|gone| order::ActiveModel { gone: Set(gone), ..new_order("a") });
+    order::Entity::insert_many_with_events(new).exec(&connection).await.unwrap();
+    let mark = |gone: Option<DateTime<Utc>>| {
+        order::Entity::update_many_with_events().col_expr(order::Column::Gone, Expr::val(gone))
+    };
+    mark(at(60)).filter(order::Column::Name.eq("a")).reason("all").exec(&connection).await.unwrap();
+    mark(None).filter(order::Column::Gone.is_not_null()).exec(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(
+        types(&log),
+        [
+            "CREATED", "CREATED", "DELETED", "CREATED", "DELETED", "DELETED", "RESTORED", "RESTORED",
+            "RESTORED"
+        ]
+    );
+    assert_eq!(log[4].event_data, json!({"final_values": values(), "redacted": ["card"], "reason": "all"}));
 }

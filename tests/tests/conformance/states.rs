@@ -19,6 +19,7 @@ tests::conformance! {
     a_refused_transition_in_a_savepoint,
     enforced_without_returning_and_with_other_fields,
     transitions_in_a_scope,
+    many_transitions_at_once,
     first_value_and_same_value,
     transitions_are_read_in_order,
     transitions_of_another_team,
@@ -282,4 +283,35 @@ async fn transitions_of_no_state(db: Arc<TestDb>) {
     txn.emit(odd).await.unwrap();
     txn.commit().await.unwrap();
     assert_eq!(connection.transitions(&model, order::Column::Status).await.unwrap().len(), 1);
+}
+
+async fn many_transitions_at_once(db: Arc<TestDb>) {
+    use events_sea_orm::EntityEvents;
+    use sea_orm::{ActiveEnum, sea_query::Expr};
+    let events = set_up(&db).await;
+    let connection = events.connection(context());
+    let first = order(&events).await;
+    order(&events).await;
+    status(first.id, Status::Paid).update_with_event(&connection).await.unwrap();
+    let all = |to: Status| {
+        order::Entity::update_many_with_events().col_expr(order::Column::Status, Expr::val(to.to_value()))
+    };
+    // One of the rows may not go there, so none does.
+    let error = all(Status::Dropped).exec(&connection).await.unwrap_err();
+    assert!(
+        matches!(refusal(&error), Refused::Transition(refused) if refused.from == json!("paid")),
+        "{error}"
+    );
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED", "STATE_CHANGED"]);
+    all(Status::Paid).exec(&connection).await.unwrap();
+    all(Status::Sent).exec(&connection).await.unwrap();
+    let asked = order::Entity::update_many_with_events()
+        .col_expr(order::Column::Approval, Expr::val(Approval::Given.to_value()));
+    asked.exec(&connection).await.unwrap();
+    let asked = order::Entity::update_many_with_events()
+        .col_expr(order::Column::Approval, Expr::val(Approval::Denied.to_value()));
+    asked.exec(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(log.len(), 10);
+    assert!(log[8..].iter().all(|row| row.event_data["undeclared"] == true));
 }
