@@ -954,25 +954,4 @@ mod tests {
         }
         assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
     }
-
-    /// `cargo test --release -- --ignored --nocapture nanoseconds`
-    #[test]
-    #[ignore = "a measurement"]
-    fn nanoseconds() {
-        let column = |name: &str| format!("\"campaigns\".\"{name}\"");
-        let columns: Vec<String> =
-            ["id", "team_id", "name", "status", "budget", "api_key", "notes"].map(column).to_vec();
-        let select = format!(
-            "SELECT {} FROM \"campaigns\" WHERE \"campaigns\".\"team_id\" = $1 AND \"campaigns\".\"status\" = $2 ORDER BY \"campaigns\".\"id\" ASC LIMIT $3",
-            columns.join(", ")
-        );
-        let insert = "INSERT INTO \"campaigns\" (\"team_id\", \"name\") VALUES ($1, $2) RETURNING \"id\"";
-        for (sql, read) in [(select.as_str(), true), (insert, false)] {
-            let started = std::time::Instant::now();
-            for _ in 0..1_000_000 {
-                std::hint::black_box(is_one_statement(std::hint::black_box(sql), read, POSTGRES));
-            }
-            println!("{} bytes, read {read}: {} ns", sql.len(), started.elapsed().as_nanos() / 1_000_000);
-        }
-    }
 }
