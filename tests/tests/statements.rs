@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use events_sea_orm::{ActiveModelEvents, Event, Events};
+use events_sea_orm::{ActiveModelEvents, EntityEvents, Event, Events};
 use sea_orm::{
-    ActiveModelTrait, DatabaseConnection, DbBackend, EntityTrait, IntoActiveModel, Set, TransactionTrait,
+    ActiveModelTrait, DatabaseConnection, DbBackend, EntityTrait, ExprTrait, IntoActiveModel, Set,
+    TransactionTrait, sea_query::Expr,
 };
 use tests::{
     TestDb, context,
@@ -21,6 +22,7 @@ tests::conformance! {
     unit_without_changes_writes_no_event,
     reads_cost_nothing,
     events_of_nested_units_are_written_once,
+    bulk_calls_send_the_same_whatever_the_rows,
 }
 
 /// A pool of one connection whose statements are seen.
@@ -254,4 +256,44 @@ async fn events_of_nested_units_are_written_once(db: Arc<TestDb>) {
     let seen = seen.take();
     assert_eq!(seen.iter().filter(|statement| *statement == "INSERT events").count(), 1, "{seen:?}");
     assert_eq!(db.log().await.len() % 2, 0);
+}
+
+/// A bulk call of so many rows, and what it sends beside the events.
+async fn bulk_calls_send_the_same_whatever_the_rows(db: Arc<TestDb>) {
+    let seen = Seen::on(&db).await;
+    let backend = seen.pool.get_database_backend();
+    for count in [1, 2, 40] {
+        let models = (0..count).map(|_| new_campaign(&uuid::Uuid::new_v4().to_string()));
+        let txn = seen.events.begin(context()).await.unwrap();
+        campaign::Entity::insert_many_with_events(models).exec(&txn).await.unwrap();
+        txn.commit().await.unwrap();
+        let inserts: &[&str] = match backend {
+            DbBackend::MySql => &["INSERT campaigns", "SELECT campaigns"], // no RETURNING
+            _ => &["INSERT campaigns"],
+        };
+        seen.assert_unit(1, inserts, EVENTS);
+
+        let txn = seen.events.begin(context()).await.unwrap();
+        campaign::Entity::update_many_with_events()
+            .col_expr(campaign::Column::Budget, Expr::col(campaign::Column::Budget).add(1))
+            .exec(&txn)
+            .await
+            .unwrap();
+        txn.commit().await.unwrap();
+        let updates: &[&str] = match backend {
+            DbBackend::Postgres => &["SELECT campaigns FOR NO KEY UPDATE", "UPDATE campaigns"],
+            DbBackend::MySql => &["SELECT campaigns FOR UPDATE", "UPDATE campaigns", "SELECT campaigns"],
+            _ => &["SELECT campaigns", "UPDATE campaigns"],
+        };
+        seen.assert_unit(1, updates, EVENTS);
+
+        let txn = seen.events.begin(context()).await.unwrap();
+        campaign::Entity::delete_many_with_events().exec(&txn).await.unwrap();
+        txn.commit().await.unwrap();
+        let deletes: &[&str] = match backend {
+            DbBackend::Postgres | DbBackend::MySql => &["SELECT campaigns FOR UPDATE", "DELETE campaigns"],
+            _ => &["SELECT campaigns", "DELETE campaigns"],
+        };
+        seen.assert_unit(1, deletes, EVENTS);
+    }
 }
