@@ -17,6 +17,9 @@ POSTGRES_URL and MYSQL_URL name servers to use; without them local ones are used
 installed binaries (XTASK_SERVERS=private starts them in any case), else installed with apt-get where that is allowed.
 Every test makes a database of its own and drops it; no other database is touched.";
 
+/// The workspace, and the one beside it: see its `Cargo.toml`.
+const WORKSPACES: [(&str, &str); 2] = [("", "Cargo.toml"), (" over GraphQL", "tests/graphql/Cargo.toml")];
+
 fn main() -> ExitCode {
     if let Err(error) = env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")) {
         println!("the workspace is not where it was built: {error}");
@@ -80,26 +83,36 @@ fn succeed(command: &mut Command) -> Result<(), String> {
 fn test() -> bool {
     let start = Instant::now();
     let mut steps = Steps::default();
-    steps.command("format", cargo(&["fmt", "--all", "--check"]));
-    steps.command("lints", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings");
-    steps.command("docs", docs);
+    for (over, manifest) in WORKSPACES {
+        let cargo = |command, arguments: &[&str]| {
+            let mut command = cargo(&[command, "--manifest-path", manifest]);
+            command.args(arguments);
+            command
+        };
+        steps.command(&format!("format{over}"), cargo("fmt", &["--all", "--check"]));
+        let lints = cargo("clippy", &["--workspace", "--all-targets", "--", "-D", "warnings"]);
+        steps.command(&format!("lints{over}"), lints);
+        let mut docs = cargo("doc", &["--workspace", "--no-deps", "--quiet"]);
+        docs.env("RUSTDOCFLAGS", "-D warnings");
+        steps.command(&format!("docs{over}"), docs);
+    }
     steps.run("each feature alone", features);
 
     let servers = servers::find(&|url| probe(url));
-    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
     for (name, server) in servers.named() {
         match &server.url {
-            Some(url) => {
-                println!("{name}: {}", server.origin);
-                tests.env(server.variable, url);
-            }
+            Some(_) => println!("{name}: {}", server.origin),
             None => println!("!! {name}: LEFT OUT: {}", server.origin),
         }
     }
     let mut counts = Counts::default();
-    steps.run("tests", || counts.run(tests));
+    for (over, manifest) in WORKSPACES {
+        let mut tests = cargo(&["test", "--manifest-path", manifest, "--workspace", "--no-fail-fast"]);
+        for (_, server) in servers.named() {
+            tests.envs(server.url.as_ref().map(|url| (server.variable, url)));
+        }
+        steps.run(&format!("tests{over}"), || counts.run(tests));
+    }
     steps.run("quickstart prints what the README shows", quickstart);
     steps.command("campaign service", cargo(&["run", "--quiet", "-p", "campaign-service", "--", "demo"]));
 
