@@ -49,6 +49,11 @@ pub(crate) fn joined_update_may_write_any(backend: DbBackend) -> bool {
     backend == DbBackend::MySql
 }
 
+/// Whether an INSERT that does nothing about a row that is there counts it like one that came.
+pub(crate) fn counts_what_is_there(backend: DbBackend) -> bool {
+    backend == DbBackend::MySql
+}
+
 /// What tells of a row that an upsert answers whether it was inserted.
 pub(crate) const WAS_INSERTED: &str = "__inserted";
 

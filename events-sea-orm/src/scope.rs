@@ -150,9 +150,13 @@ pub(crate) async fn before<C: ConnectionTrait>(
     if definition.team() == TeamSource::Context || (kind == Kind::Insert && set_team.is_some()) {
         record::team_of(definition, &RowImage::said(key.as_deref(), set_team.clone()), &team)?;
     }
-    let lock = match kind {
-        Kind::Update => Some(Lock::ForUpdate),
-        Kind::Delete => Some(Lock::ForDelete),
+    let lock = match (kind, &key) {
+        (Kind::Update, _) => Some(Lock::ForUpdate),
+        (Kind::Delete, _) => Some(Lock::ForDelete),
+        (Kind::Insert, Some(key)) if may_be_there(rows, db) => {
+            // Asked without a lock first: a lock on a row that is not there makes others wait who insert beside it.
+            db.query_one(&rows.select(key)).await?.map(|_| Lock::ForUpdate)
+        }
         _ => None,
     };
     let mut old = None;
@@ -182,6 +186,11 @@ pub(crate) async fn before<C: ConnectionTrait>(
     });
     state.saves.push(Begun { definition, kind, key, old });
     Ok(())
+}
+
+/// Whether an after-hook may come for a row that was there before its insert: links are inserted unless they are there.
+fn may_be_there<C: ConnectionTrait>(rows: &dyn Rows, db: &C) -> bool {
+    backend::counts_what_is_there(db.get_database_backend()) && rows.link_columns().is_some()
 }
 
 /// A save whose after-hook came and whose event is not written yet: awaited again if that fails or is cancelled.
@@ -232,7 +241,8 @@ pub(crate) async fn after<C: ConnectionTrait>(
     let pending = Pending { scope: &scope, begun: Some(begun) };
     let old = pending.begun.as_ref().and_then(|begun| begun.old.as_ref());
     let events = match (kind, old, &new) {
-        (Kind::Insert, _, Some(new)) => scope.events_of(definition, Change::Created(new))?,
+        (Kind::Insert, Some(_), Some(_)) => Vec::new(), // a link that was there
+        (Kind::Insert, None, Some(new)) => scope.events_of(definition, Change::Created(new))?,
         (Kind::Update, Some(old), Some(new)) => {
             record::same_team(definition, old, new)?;
             scope.events_of(definition, Change::Updated(old, new))?
