@@ -87,7 +87,19 @@ fn typed(kind: Kind, statement: &impl AuditTrait, built: &Statement, backend: Db
         .requests
         .iter()
         .filter(|request| reads_may_be_written || request.access_type != AccessType::Select);
-    let written: Vec<Table> = writes.map(|request| Table::from(&request.schema_table)).collect();
+    let mut written: Vec<Table> = writes.map(|request| Table::from(&request.schema_table)).collect();
+    if kind != Kind::Read && built.sql.starts_with("WITH ") {
+        // A custom expression may end one part of it and begin another, of which the audit knows nothing.
+        let words = sql::classify(&built.sql, backend);
+        for table in words.written {
+            if !written.contains(&table) {
+                written.push(table);
+            }
+        }
+        if written.is_empty() && words.does != Does::Read {
+            return Inspected { kind: Kind::Raw, written };
+        }
+    }
     let kind = match (kind, written.len()) {
         (Kind::Read | Kind::With, 0) => Kind::Read,
         (Kind::Insert | Kind::Upsert | Kind::Update | Kind::Delete, 1) => kind,
