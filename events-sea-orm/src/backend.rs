@@ -7,7 +7,7 @@ pub(crate) mod tokens;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
-    DbBackend, DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
+    DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
     sea_query::{Expr, LockType},
     sqlx,
 };
@@ -52,6 +52,11 @@ pub(crate) fn joined_update_may_write_any(backend: DbBackend) -> bool {
 /// Whether an INSERT that does nothing about a row that is there counts it like one that came.
 pub(crate) fn counts_what_is_there(backend: DbBackend) -> bool {
     backend == DbBackend::MySql
+}
+
+/// The key that the database counted up to. PostgreSQL tells it by RETURNING alone, and SeaORM panics when asked.
+pub(crate) fn last_insert_id(backend: DbBackend, result: &ExecResult) -> Option<u64> {
+    (backend != DbBackend::Postgres).then(|| result.last_insert_id())
 }
 
 /// What tells of a row that an upsert answers whether it was inserted.

@@ -87,7 +87,10 @@ pub(super) fn claim(
 
 /// Whether one statement of so many values is of all these rows.
 fn are_together(rows: &[Announcement], values: usize) -> bool {
-    let count = rows.len().max(1);
+    let count = rows.len();
+    if count < 2 {
+        return false; // one alone binds what it said
+    }
     // Rows in one INSERT have the columns of all of them; the keys of rows in one DELETE follow one another.
     let each = values / count;
     let fits = |row: &Announcement| match row.kind {

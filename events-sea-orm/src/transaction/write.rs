@@ -240,12 +240,17 @@ impl EventTransaction {
             None => self.send(busy, verb, statement).await?,
         };
         let recorded = match (&reply, announced.as_slice()) {
-            (Reply::Executed(result), [only]) if only.kind != Kind::Delete => {
-                if result.rows_affected() == 0 {
-                    Ok(())
-                } else {
-                    let unread = announced.pop().zip(old_rows.pop());
-                    unread.map_or(Ok(()), |(announcement, old)| self.leave_unread(announcement, old, result))
+            (Reply::Executed(result), [first, ..]) if first.kind != Kind::Delete => {
+                match (result.rows_affected(), announced.len()) {
+                    (0, _) => Ok(()),
+                    (1, 1) => {
+                        let unread = announced.pop().zip(old_rows.pop());
+                        unread.map_or(Ok(()), |(announcement, old)| {
+                            self.leave_unread(announcement, old, result)
+                        })
+                    }
+                    // Rows that nobody can name. A save writes one, and SeaORM has many of them returned.
+                    _ => Err(unexpected(first)),
                 }
             }
             _ => self.record_reply(&announced, &old_rows, &reply),
@@ -262,9 +267,8 @@ impl EventTransaction {
     ) -> Result<(), DbErr> {
         let key = match &announcement.key {
             Some(key) => key.clone(),
-            None => announcement
-                .rows
-                .counted_key(result.last_insert_id())
+            None => backend::last_insert_id(self.unit.backend, result)
+                .and_then(|id| announcement.rows.counted_key(id))
                 .ok_or_else(|| unexpected(&announcement))?,
         };
         let mut select = announcement.rows.select(&key);

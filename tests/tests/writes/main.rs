@@ -8,6 +8,7 @@ use tests::TestDb;
 
 mod entities;
 mod nested;
+mod plain;
 mod text;
 
 /// The events table, those of `tests::entities`, and those of this suite.
