@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use events_sea_orm::{ConsumerError, Event, EventTransaction, Events, Refused, ScopeError};
-use sea_orm::{
-    ActiveModelTrait, DbErr, IntoActiveModel, Set, TransactionTrait,
-    rbac::{RbacContext, RbacUserId},
+use events_sea_orm::{
+    ActiveModelEvents, ConsumerError, Event, EventTransaction, Events, Refused, ScopeError,
 };
-use tests::{TestDb, context, new_campaign, refusal, types};
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, Set, TransactionTrait,
+    rbac::{RbacContext, RbacUserId},
+    sea_query::Expr,
+};
+use tests::{TestDb, context, entities::campaign, new_campaign, refusal, types};
 
 tests::conformance! {
     restricted_transactions_are_recorded,
     role_that_may_not_write_events_saves_nothing,
     consumers_need_a_plain_transaction,
+    restricted_bulk_calls_are_not_seen,
+    access_control_is_written_anywhere,
 }
 
 /// User 1 may insert and update campaigns, and events if so said.
@@ -78,4 +83,62 @@ async fn consumers_need_a_plain_transaction(db: Arc<TestDb>) {
     };
     let error = events.scope(context(), work).await.unwrap();
     assert!(matches!(refusal(&error), Refused::NotATransaction { .. }), "{error}");
+}
+
+/// They are beside every unit of work, and a scope sees by hooks alone.
+async fn restricted_bulk_calls_are_not_seen(db: Arc<TestDb>) {
+    let events = set_up(&db, true).await;
+    let model = new_campaign("a").create_with_event(&events.connection(context())).await.unwrap();
+    let restricted = db.db.restricted_for(RbacUserId(1)).unwrap();
+    let rename =
+        |name: &str| campaign::Entity::update_many().col_expr(campaign::Column::Name, Expr::value(name));
+    let error = new_campaign("b").insert(&restricted).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NoContext { .. }), "{error}");
+    rename("x").exec(&restricted).await.unwrap();
+    let scope = events.scope(context(), async {
+        let error = new_campaign("b").insert(&restricted).await.unwrap_err();
+        assert!(matches!(refusal(&error), Refused::NotATransaction { .. }), "{error}");
+        rename("y").exec(&restricted).await.unwrap();
+        let txn = restricted.begin().await.unwrap();
+        rename("z").exec(&txn).await.unwrap();
+        txn.commit().await.unwrap();
+    });
+    scope.await.unwrap();
+    let now = campaign::Entity::find_by_id(model.id).one(&db.db).await.unwrap().unwrap();
+    assert_eq!((now.name.as_str(), types(&db.log().await)), ("z", vec!["CREATED"]));
+}
+
+/// SeaORM's own tables of users and roles are like any that nobody tracks; making them is a change of the schema.
+async fn access_control_is_written_anywhere(db: Arc<TestDb>) {
+    async fn refuse<C: ConnectionTrait>(db: &C) {
+        let error = sea_orm::rbac::schema::create_tables(db, Default::default()).await.unwrap_err();
+        assert!(matches!(refusal(&error), Refused::Schema), "{error}");
+    }
+    async fn write<C: TransactionTrait>(mut rbac: RbacContext, db: &C, role: &'static str) {
+        rbac.add_tables(db, &[role]).await.unwrap();
+        rbac.add_roles(db, &[role]).await.unwrap();
+        rbac.assign_user_role(db, &[(2, role)]).await.unwrap();
+        rbac.add_role_permissions(db, role, &["select", "delete"], &[role]).await.unwrap();
+        rbac.remove_role_permissions(db, role, &["delete"], &[role]).await.unwrap();
+        rbac.add_role_hierarchy(db, &[sea_orm::rbac::RbacAddRoleHierarchy { super_role: "editor", role }])
+            .await
+            .unwrap();
+    }
+    let events = set_up(&db, true).await;
+    refuse(&events.connection(context())).await;
+    let load = async || RbacContext::load(&events.connection(context())).await.unwrap();
+    write(load().await, &events.connection(context()), "one").await;
+    let loaded = load().await;
+    let txn = events.begin(context()).await.unwrap();
+    refuse(&txn).await;
+    write(loaded, &txn, "two").await;
+    txn.commit().await.unwrap();
+    let loaded = load().await;
+    let scope = events.scope(context(), async {
+        let txn = db.db.begin().await.unwrap();
+        write(loaded, &txn, "three").await;
+        txn.commit().await.unwrap();
+    });
+    scope.await.unwrap();
+    assert!(db.log().await.is_empty());
 }

@@ -6,6 +6,8 @@ use events_sea_orm::{Events, event};
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, Schema};
 use tests::TestDb;
 
+mod builders;
+mod doors;
 mod entities;
 mod nested;
 mod plain;
