@@ -32,7 +32,7 @@
 //! Reading order: [`Events`] (the handle), [`EventConnection`] (a context on the pool), [`EventTransaction`] (the unit
 //! of work), [`Tracked`] (the derive), [`SoftDelete`] (rows that are marked as deleted), [`Transition`] (states and how
 //! long they lasted), [`migration`] (the table), [`event`] (its entity), [`value`] (how values are recorded), [`Refused`]
-//! (why a write did not pass).
+//! (why a write did not pass), [`writes`] (what becomes of every call of SeaORM that can write).
 //!
 //! [SeaORM]: https://www.sea-ql.org/SeaORM
 
@@ -60,6 +60,8 @@ mod verify;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod web;
 mod withhold;
+#[doc = include_str!("writes.md")]
+pub mod writes {}
 
 pub use adoption::{adopt, unrecorded_saves};
 pub use bulk::{DeleteMany, EntityEvents, Filter, InsertMany, UpdateMany};

@@ -1,4 +1,5 @@
-//! Every way in which SeaORM writes: in a unit of work, on a connection, in a scope.
+//! Every way in which SeaORM writes: in a unit of work, on a connection, in a scope. The table of them is in
+//! `events-sea-orm/src/writes.md`.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ mod doors;
 mod entities;
 mod nested;
 mod plain;
+mod table;
 mod text;
 
 /// The events table, those of `tests::entities`, and those of this suite.
