@@ -97,8 +97,15 @@ impl<E: EntityTrait> EntityEvents for E where E::Model: Tracked {}
 /// The condition of a bulk call.
 ///
 /// Its own type rather than a statement: sea-query panics where `and_where` and `cond_where` meet on one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Filter(Condition);
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the condition: it may hold redacted values.
+        f.debug_struct("Filter").finish_non_exhaustive()
+    }
+}
 
 impl Default for Filter {
     fn default() -> Self {

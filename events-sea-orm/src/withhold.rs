@@ -13,7 +13,7 @@ use sea_orm::{
     },
 };
 
-use crate::error::Refused;
+use crate::{error::Refused, tracked::Definition};
 
 /// What is left of a database error: enough to decide, nothing that quotes a value.
 struct Withheld {
@@ -21,6 +21,11 @@ struct Withheld {
     constraint: Option<String>,
     kind: ErrorKind,
     message: String,
+}
+
+/// `result`, its error stripped of the database's words where rows of this entity hold what is redacted.
+pub(crate) fn withhold_for<T>(definition: &Definition, result: Result<T, DbErr>) -> Result<T, DbErr> {
+    if definition.redacts() { result.map_err(withhold) } else { result }
 }
 
 /// `error`, stripped of the database's words.

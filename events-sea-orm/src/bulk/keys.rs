@@ -14,6 +14,7 @@ use crate::{
     record,
     tracked::{RowImage, Tracked},
     transaction::{Busy, EventTransaction},
+    withhold::withhold_for,
 };
 
 /// Locked rows, in key order: their keys, and where they are few, what they hold.
@@ -45,6 +46,16 @@ where
     /// Locks the rows that match, page by page, and keeps their keys. Refuses rows of another team: nothing is written
     /// yet.
     pub(super) async fn find(
+        txn: &EventTransaction,
+        busy: &Busy,
+        filter: &Filter,
+        lock: Lock,
+    ) -> Result<Self, DbErr> {
+        // The filter and the rows may hold redacted values, and errors quote both.
+        withhold_for(E::Model::definition(), Self::find_all(txn, busy, filter, lock).await)
+    }
+
+    async fn find_all(
         txn: &EventTransaction,
         busy: &Busy,
         filter: &Filter,

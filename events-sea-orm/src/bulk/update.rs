@@ -21,12 +21,20 @@ use crate::{
 };
 
 /// A tracked `update_many`, made by [`EntityEvents`](super::EntityEvents).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "nothing is updated until it is run"]
 pub struct UpdateMany<E: EntityTrait> {
     filter: Filter,
     values: Vec<(E::Column, Expr)>,
     options: SaveOptions,
+}
+
+impl<E: EntityTrait> std::fmt::Debug for UpdateMany<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the values and the filter: they may be redacted.
+        let columns: Vec<_> = self.values.iter().map(|(column, _)| column.as_str()).collect();
+        f.debug_struct("UpdateMany").field("columns", &columns).finish_non_exhaustive()
+    }
 }
 
 impl<E: EntityTrait> QueryFilter for UpdateMany<E> {

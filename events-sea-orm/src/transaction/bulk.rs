@@ -11,7 +11,7 @@ use super::{
     level::Doubt,
     write::{Reply, Verb},
 };
-use crate::{bulk::CHUNK, error::Refused, store, tracked::Definition, withhold::withhold};
+use crate::{bulk::CHUNK, error::Refused, store, tracked::Definition, withhold::withhold_for};
 
 impl EventTransaction {
     pub(crate) fn backend(&self) -> DbBackend {
@@ -38,8 +38,7 @@ impl EventTransaction {
         written: Result<(), DbErr>,
         doubt: Doubt,
     ) -> Result<(), DbErr> {
-        let result = self.settle(written, doubt);
-        if definition.redacts() { result.map_err(withhold) } else { result }
+        withhold_for(definition, self.settle(written, doubt))
     }
 
     /// Rows of a statement of the library's own.

@@ -12,7 +12,7 @@ use crate::{
     error::Refused,
     record::{self, Change, SaveOptions},
     tracked::{self, Definition},
-    withhold::withhold,
+    withhold::withhold_for,
 };
 
 /// A DELETE of links, and the question for the rows that it removes.
@@ -71,8 +71,7 @@ impl EventTransaction {
     /// Reads the links under lock, removes them, and records each.
     pub(super) async fn delete_links(&self, links: Links, delete: Statement) -> Result<Reply, DbErr> {
         let Links { definition, select } = links;
-        let result = self.read_and_delete(definition, select, delete).await;
-        if definition.redacts() { result.map_err(withhold) } else { result }
+        withhold_for(definition, self.read_and_delete(definition, select, delete).await)
     }
 
     async fn read_and_delete(

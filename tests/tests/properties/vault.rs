@@ -73,6 +73,32 @@ impl ActiveModelBehavior for ActiveModel {
     }
 }
 
+/// What joins two of them.
+pub mod link {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "vault_links")]
+    #[tracked(object_type = "vault_link", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub from_id: i32,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub to_id: i32,
+        #[track(redact)]
+        pub seal: Option<String>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {
+        #[sea_orm(belongs_to = "super::Entity", from = "Column::FromId", to = "super::Column::Id")]
+        From,
+        #[sea_orm(belongs_to = "super::Entity", from = "Column::ToId", to = "super::Column::Id")]
+        To,
+    }
+}
+
 /// What a `pin` may not be.
 pub const FORBIDDEN: &str = "forbidden";
 
@@ -95,6 +121,9 @@ pub async fn create_tables(db: &DatabaseConnection) {
         "CREATE TABLE owners (owner_key varchar(150) PRIMARY KEY)",
         "INSERT INTO owners VALUES ('known')",
         &vaults,
+        "CREATE TABLE vault_links (from_id integer, to_id integer, seal varchar(150) UNIQUE, PRIMARY KEY (from_id, to_id))",
+        "CREATE TABLE vault_seals (seal varchar(150), api_key varchar(150),
+            FOREIGN KEY (seal) REFERENCES vault_links (seal), FOREIGN KEY (api_key) REFERENCES vaults (api_key))",
     ] {
         db.execute_unprepared(sql).await.unwrap();
     }
