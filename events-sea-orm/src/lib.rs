@@ -165,6 +165,17 @@ pub mod __private {
         record::payloads(M::definition(), change, &record::SaveOptions::default()).map(|events| events.len())
     }
 
+    /// Whether the guard lets a statement pass that no hook announced: for measurements.
+    pub fn look_at<S: sea_orm::StatementBuilder>(statement: &S, backend: sea_orm::DbBackend) -> bool {
+        let (inspected, built) = crate::transaction::inspect(statement, backend);
+        crate::transaction::check_on_pool(&inspected).is_ok() && !built.sql.is_empty()
+    }
+
+    /// The same of text.
+    pub fn look_at_text(sql: &str, backend: sea_orm::DbBackend) -> bool {
+        crate::transaction::check_on_pool(&crate::transaction::inspect_text(sql, backend)).is_ok()
+    }
+
     /// A model as the subject of an event.
     pub fn subject<M: crate::Tracked>(model: &M) -> events_core::Subject {
         crate::tracked::subject(model)
