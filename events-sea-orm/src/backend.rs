@@ -111,6 +111,15 @@ pub(crate) fn insert_events_from_json(backend: DbBackend) -> &'static str {
     }
 }
 
+/// How many rows of values an INSERT of many events has, where that is faster than a JSON array: twice as fast on SQLite
+/// and MariaDB, which parse JSON once for each column. As fast on PostgreSQL, and there one text will do.
+pub(crate) fn rows_of_values(backend: DbBackend) -> Option<usize> {
+    match backend {
+        DbBackend::Postgres => None,
+        _ => Some(500), // ten values each: below SQLite's limit of 32,766
+    }
+}
+
 /// A time as the column of that database takes it from text.
 pub(crate) fn time_text(backend: DbBackend, at: DateTime<Utc>) -> String {
     match backend {

@@ -2,12 +2,14 @@
 
 pub mod event;
 
+use std::fmt::Write;
+
 use events_core::Event;
 use sea_orm::{
-    DbBackend, EntityName, Statement, StatementBuilder,
+    DbBackend, EntityName, Statement, StatementBuilder, Value,
     sea_query::{InsertStatement, Query, SimpleExpr},
 };
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::backend;
 
@@ -38,9 +40,39 @@ pub(crate) fn insert_statements(backend: DbBackend, events: &[Event]) -> Vec<Sta
         };
     }
     let mut statements = Vec::new();
+    let mut rest = events;
+    while let Some((some, others)) =
+        backend::rows_of_values(backend).and_then(|size| rest.split_at_checked(size))
+    {
+        let values = insert_rows(some, |json| json.to_string().into());
+        let values = StatementBuilder::build(&values, &backend);
+        if bytes(&values) <= CHUNK_BYTES {
+            statements.push(values);
+        } else {
+            push_json(&mut statements, backend, some);
+        }
+        rest = others;
+    }
+    push_json(&mut statements, backend, rest);
+    statements
+}
+
+fn bytes(statement: &Statement) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::String(Some(text)) => text.len(),
+        _ => 0, // the others are small
+    };
+    statement.values.iter().flat_map(|values| &values.0).map(bytes).sum()
+}
+
+/// The statements that write `events` from JSON.
+fn push_json(statements: &mut Vec<Statement>, backend: DbBackend, events: &[Event]) {
     let mut rows = String::from("[");
     let mut count = 0;
     let mut finish = |rows: &mut String, count: &mut usize| {
+        if *count == 0 {
+            return;
+        }
         rows.push(']');
         let text = std::mem::replace(rows, String::from("["));
         statements.push(Statement::from_sql_and_values(
@@ -52,7 +84,7 @@ pub(crate) fn insert_statements(backend: DbBackend, events: &[Event]) -> Vec<Sta
     };
     for event in events {
         let row = json_row(backend, event);
-        if count > 0 && (count == CHUNK_EVENTS || rows.len() + row.len() > CHUNK_BYTES) {
+        if count == CHUNK_EVENTS || rows.len() + row.len() > CHUNK_BYTES {
             finish(&mut rows, &mut count);
         }
         if count > 0 {
@@ -62,11 +94,15 @@ pub(crate) fn insert_statements(backend: DbBackend, events: &[Event]) -> Vec<Sta
         count += 1;
     }
     finish(&mut rows, &mut count);
-    statements
 }
 
 /// An INSERT with one row of values for each event.
 pub(crate) fn insert_values(events: &[Event]) -> InsertStatement {
+    insert_rows(events, |json| json.clone().into())
+}
+
+/// `bind` says how JSON is bound: as itself, which every database takes, or as text, which a column of text takes sooner.
+fn insert_rows(events: &[Event], bind: fn(&Json) -> SimpleExpr) -> InsertStatement {
     use event::Column;
     let mut insert = Query::insert();
     insert.into_table(event::Entity).columns([
@@ -91,8 +127,8 @@ pub(crate) fn insert_values(events: &[Event]) -> InsertStatement {
             object.map(|object| object.object_id.as_str()).into(),
             event.actor_id.as_deref().into(),
             event.unit_id.into(),
-            event.event_data.clone().into(),
-            event.context.clone().into(),
+            bind(&event.event_data),
+            bind(&event.context),
             event.occurred_at.into(),
         ];
         // Ten columns and ten values: the only error there is cannot happen.
@@ -103,22 +139,79 @@ pub(crate) fn insert_values(events: &[Event]) -> InsertStatement {
 
 /// An event as one element of the array that `insert_events_from_json` takes. Absent parts become NULL.
 fn json_row(backend: DbBackend, event: &Event) -> String {
-    let mut row = Map::new();
-    let mut put = |name: &str, value: String| row.insert(name.to_owned(), Json::from(value));
-    put("id", event.id.simple().to_string());
-    put("team_id", event.team_id.clone());
-    put("event_type", event.event_type.to_string());
+    let mut row = String::from("{");
+    let mut put = |name: &str, value: &str| {
+        let comma = if row.len() > 1 { "," } else { "" };
+        // Writing to a `String` does not fail.
+        let _ = write!(row, "{comma}\"{name}\":{}", Json::from(value));
+    };
+    put("id", &event.id.simple().to_string());
+    put("team_id", &event.team_id);
+    put("event_type", event.event_type.as_str());
     if let Some(object) = &event.object {
-        put("object_type", object.object_type.clone());
-        put("object_id", object.object_id.clone());
+        put("object_type", &object.object_type);
+        put("object_id", &object.object_id);
     }
     if let Some(actor) = &event.actor_id {
-        put("actor_id", actor.clone());
+        put("actor_id", actor);
     }
-    put("unit_id", event.unit_id.simple().to_string());
+    put("unit_id", &event.unit_id.simple().to_string());
     // As text, so that no database rewrites a number on the way.
-    put("event_data", event.event_data.to_string());
-    put("context", event.context.to_string());
-    put("occurred_at", backend::time_text(backend, event.occurred_at));
-    Json::Object(row).to_string()
+    put("event_data", &event.event_data.to_string());
+    put("context", &event.context.to_string());
+    put("occurred_at", &backend::time_text(backend, event.occurred_at));
+    row.push('}');
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use events_core::{EventType, ObjectRef};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn events(count: usize, bytes: usize) -> Vec<Event> {
+        let event = Event {
+            id: Uuid::now_v7(),
+            team_id: "7".to_owned(),
+            event_type: EventType::Created,
+            object: Some(ObjectRef::new("campaign", 1)),
+            actor_id: None,
+            unit_id: Uuid::now_v7(),
+            event_data: serde_json::json!({"initial_values": {"name": "x".repeat(bytes)}}),
+            context: serde_json::json!({}),
+            occurred_at: Utc::now(),
+        };
+        vec![event; count]
+    }
+
+    /// How many statements of values and of JSON there are.
+    fn kinds(backend: DbBackend, events: &[Event]) -> (usize, usize) {
+        let statements = insert_statements(backend, events);
+        let json = backend::insert_events_from_json(backend);
+        let (json, values): (Vec<_>, Vec<_>) = statements.iter().partition(|statement| statement.sql == json);
+        (values.len(), json.len())
+    }
+
+    #[test]
+    fn many_events_go_by_texts_that_do_not_vary_with_their_number() {
+        for backend in [DbBackend::Sqlite, DbBackend::MySql] {
+            assert_eq!(kinds(backend, &events(3, 10)), (1, 0));
+            assert_eq!(kinds(backend, &events(4, 10)), (0, 1));
+            assert_eq!(kinds(backend, &events(500, 10)), (1, 0));
+            assert_eq!(kinds(backend, &events(1_204, 10)), (2, 1));
+        }
+        assert_eq!(kinds(DbBackend::Postgres, &events(5_001, 10)), (0, 2));
+    }
+
+    #[test]
+    fn no_statement_is_larger_than_a_database_takes() {
+        for backend in [DbBackend::Sqlite, DbBackend::MySql, DbBackend::Postgres] {
+            let statements = insert_statements(backend, &events(600, 100_000));
+            assert!(statements.iter().all(|statement| bytes(statement) <= CHUNK_BYTES + 200_000));
+            assert!(statements.len() >= 15);
+        }
+    }
 }

@@ -17,12 +17,15 @@ use crate::{
     withhold::withhold_for,
 };
 
-/// Locked rows, in key order: their keys, and where they are few, what they hold.
+/// How many pages of rows are kept from the search until they are written.
+const KEPT: usize = 4;
+
+/// Locked rows, in key order: their keys, and what the first of them hold.
 pub(super) struct Locked<E: EntityTrait> {
     /// One key after the other.
     keys: Vec<Value>,
-    /// All rows, if they fit into one chunk: they need not be read again.
-    rows: Option<Vec<E::Model>>,
+    /// The first pages. They need not be read again; more would cost memory.
+    rows: Vec<Vec<E::Model>>,
 }
 
 /// Some of them, to be written at once.
@@ -37,6 +40,11 @@ pub(super) fn key_columns<E: EntityTrait>() -> impl Iterator<Item = E::Column> {
 
 pub(super) fn arity<E: EntityTrait>() -> usize {
     E::PrimaryKey::iter().count()
+}
+
+/// How many rows one statement can name; pages of the search are of the same size.
+fn chunk_size<E: EntityTrait>() -> usize {
+    CHUNK.min(MAX_BINDS / arity::<E>())
 }
 
 impl<E: EntityTrait> Locked<E>
@@ -63,7 +71,7 @@ where
     ) -> Result<Self, DbErr> {
         let definition = E::Model::definition();
         let team = txn.team_scope();
-        let mut locked = Self { keys: Vec::new(), rows: None };
+        let mut locked = Self { keys: Vec::new(), rows: Vec::new() };
         loop {
             let page = Self::page(txn, filter, locked.last(), lock);
             let rows = read::<E>(txn, busy, &page).await?;
@@ -72,15 +80,19 @@ where
                 record::team_of(definition, &row, &team)?;
                 locked.keys.extend(row.key);
             }
-            if rows.len() < CHUNK {
-                locked.rows = (locked.len() == rows.len()).then_some(rows);
+            let is_last = rows.len() < chunk_size::<E>();
+            if locked.rows.len() < KEPT {
+                locked.rows.push(rows);
+            }
+            if is_last {
                 return Ok(locked);
             }
         }
     }
 
     fn page(txn: &EventTransaction, filter: &Filter, after: Option<&[Value]>, lock: Lock) -> SelectStatement {
-        let mut select = E::find().filter(Condition::all().add(filter.0.clone())).limit(CHUNK as u64);
+        let mut select =
+            E::find().filter(Condition::all().add(filter.0.clone())).limit(chunk_size::<E>() as u64);
         if let Some(key) = after {
             select = select.filter(is_after::<E>(key));
         }
@@ -98,17 +110,11 @@ where
         self.keys.len().checked_sub(arity::<E>()).map(|start| &self.keys[start..])
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.keys.len() / arity::<E>()
-    }
-
     /// The rows in chunks of a size that one statement can name.
     pub(super) fn chunks(&mut self) -> impl Iterator<Item = Chunk<'_, E>> {
-        let mut rows = self.rows.take();
-        let size = CHUNK.min(MAX_BINDS / arity::<E>()) * arity::<E>();
-        // All rows are one chunk, or none are kept.
-        let fits = self.keys.len() <= size;
-        self.keys.chunks(size).map(move |keys| Chunk { keys, rows: rows.take().filter(|_| fits) })
+        let mut rows = std::mem::take(&mut self.rows).into_iter();
+        let keys = self.keys.chunks(chunk_size::<E>() * arity::<E>());
+        keys.map(move |keys| Chunk { keys, rows: rows.next() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, time::Instant};
 
-use events_sea_orm::__private::look_at;
+use events_sea_orm::__private::{look_at, look_at_text};
 use sea_orm::{
     ColumnTrait, DbBackend, EntityTrait, QueryFilter, QueryTrait, Set, StatementBuilder,
     sea_query::{Expr, InsertStatement, Query, UpdateStatement},
@@ -11,24 +11,22 @@ use tests::TestDb;
 
 use super::{Job, UNITS, at, bare, median, set_up, tracked_seconds};
 
-const RUNS: u32 = 20_000;
-const TURNS: u32 = 15;
+const RUNS: u32 = 2_000;
+const TURNS: u32 = 151;
 const SAVES: i64 = 10;
 
-fn nanoseconds(mut run: impl FnMut()) -> f64 {
-    let turn = |run: &mut dyn FnMut()| {
-        let start = Instant::now();
-        (0..RUNS).for_each(|_| run());
-        start.elapsed().as_nanos() as f64 / f64::from(RUNS)
-    };
-    median((0..TURNS).map(|_| turn(&mut run)).collect())
+fn nanoseconds(run: &mut dyn FnMut()) -> f64 {
+    let start = Instant::now();
+    (0..RUNS).for_each(|_| run());
+    start.elapsed().as_nanos() as f64 / f64::from(RUNS)
 }
 
-/// What looking at a statement adds to building it, which SeaORM does in any case.
+/// What looking at a statement adds to building it, which SeaORM does in any case: by turns, since others may be at
+/// work on this machine.
 fn typed<S: StatementBuilder>(statement: &S, backend: DbBackend) -> f64 {
-    let build = nanoseconds(|| drop(black_box(StatementBuilder::build(black_box(statement), &backend))));
-    let both = nanoseconds(|| assert!(black_box(look_at(black_box(statement), backend))));
-    both - build
+    let mut build = || drop(black_box(StatementBuilder::build(black_box(statement), &backend)));
+    let mut both = || assert!(black_box(look_at(black_box(statement), backend)));
+    median((0..TURNS).map(|_| nanoseconds(&mut both) - nanoseconds(&mut build)).collect())
 }
 
 fn insert() -> InsertStatement {
@@ -71,10 +69,8 @@ pub async fn measure(name: &str, mut db: TestDb) {
     let update = typed(&update(), backend);
     let delete = typed(&bare::Entity::delete_many().filter(bare::Column::Id.eq(1)).into_query(), backend);
     let text = "SELECT b.name, count(*) FROM bare b JOIN shops s ON s.id = b.id WHERE b.status = 'live' GROUP BY b.name";
-    let text = nanoseconds(|| {
-        let text = sea_orm::Statement::from_string(backend, black_box(text));
-        assert!(black_box(events_sea_orm::__private::look_at_text(&text.sql, backend)));
-    });
+    let mut look = || assert!(black_box(look_at_text(black_box(text), backend)));
+    let text = median((0..TURNS).map(|_| nanoseconds(&mut look)).collect());
     println!(
         "{name:<10} guard, ns a statement: SELECT {select:.0}, INSERT {insert:.0}, UPDATE {update:.0}, DELETE {delete:.0}, raw text of 106 characters {text:.0}"
     );
