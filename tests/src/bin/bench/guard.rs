@@ -72,7 +72,7 @@ pub async fn measure(name: &str, mut db: TestDb) {
     let mut look = || assert!(black_box(look_at_text(black_box(text), backend)));
     let text = median((0..TURNS).map(|_| nanoseconds(&mut look)).collect());
     println!(
-        "{name:<10} guard, ns a statement: SELECT {select:.0}, INSERT {insert:.0}, UPDATE {update:.0}, DELETE {delete:.0}, raw text of 106 characters {text:.0}"
+        "{name:<10} guard, ns a statement: SELECT {select:.0}, INSERT {insert:.0}, UPDATE {update:.0}, DELETE {delete:.0}, raw text of 103 characters {text:.0}"
     );
     for (job, guard) in
         [(Job::Create, insert), (Job::Update, select + update), (Job::Delete, select + delete)]
