@@ -17,6 +17,9 @@ use crate::backend;
 /// vary with their number.
 const VALUES_LIMIT: usize = 3;
 
+/// Up to so many events, more than a unit of single saves has, one statement and one round trip are best.
+const ONE_STATEMENT: usize = 2_000;
+
 /// What one statement carries at most: well below the packet that MariaDB accepts by default, 16 MiB.
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_EVENTS: usize = 5_000;
@@ -41,9 +44,8 @@ pub(crate) fn insert_statements(backend: DbBackend, events: &[Event]) -> Vec<Sta
     }
     let mut statements = Vec::new();
     let mut rest = events;
-    while let Some((some, others)) =
-        backend::rows_of_values(backend).and_then(|size| rest.split_at_checked(size))
-    {
+    let size = backend::rows_of_values(backend).filter(|_| events.len() > ONE_STATEMENT);
+    while let Some((some, others)) = size.and_then(|size| rest.split_at_checked(size)) {
         let values = insert_rows(some, |json| json.to_string().into());
         let values = StatementBuilder::build(&values, &backend);
         if bytes(&values) <= CHUNK_BYTES {
