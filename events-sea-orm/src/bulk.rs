@@ -4,6 +4,7 @@
 //! chunk, and each chunk says what its rows held before and after. So a condition that the write itself makes false, or
 //! true of more rows, does what it said when it began.
 
+mod at_once;
 mod delete;
 mod insert;
 mod keys;

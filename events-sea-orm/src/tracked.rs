@@ -378,6 +378,20 @@ pub(crate) const OLD: &str = "__old_";
 /// PostgreSQL cuts names to 63 bytes.
 const MAX_COLUMN: usize = 63 - OLD.len();
 
+/// As many columns as an answer can have twice: PostgreSQL's limit is 1,664.
+const MAX_COLUMNS: usize = 800;
+
+/// The name of a column's old value beside the new one.
+pub(crate) fn old_name(column: &str) -> String {
+    format!("{OLD}{column}")
+}
+
+/// Whether the old columns can be told from the others.
+pub(crate) fn has_old_names<E: EntityTrait>() -> bool {
+    let is_odd = |name: &str| name.len() > MAX_COLUMN || name.starts_with(OLD);
+    E::Column::iter().count() <= MAX_COLUMNS && !E::Column::iter().any(|column| is_odd(column.as_str()))
+}
+
 struct RowsOf<E>(PhantomData<fn() -> E>);
 
 impl<E: EntityTrait> Rows for RowsOf<E>
@@ -425,15 +439,13 @@ where
         key: &[Value],
         team: Option<&str>,
     ) -> Option<UpdateStatement> {
-        let old_name = |column: &E::Column| format!("{OLD}{}", column.as_str());
-        let is_odd = |name: &str| name.len() > MAX_COLUMN || name.starts_with(OLD);
-        if E::Column::iter().any(|column| is_odd(column.as_str())) {
+        if !has_old_names::<E>() {
             return None;
         }
         let mut old = Query::select();
         old.from(E::default().table_ref()).lock(LockType::NoKeyUpdate);
         for column in E::Column::iter() {
-            old.expr_as(column.select_as(Expr::col(column.as_column_ref())), old_name(&column));
+            old.expr_as(column.select_as(Expr::col(column.as_column_ref())), old_name(column.as_str()));
         }
         for (column, value) in E::PrimaryKey::iter().zip(key) {
             old.and_where(column.into_column().eq(value.clone()));
@@ -447,7 +459,7 @@ where
             });
         }
         let new = E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
-        let olds = E::Column::iter().map(|column| Expr::col(old_name(&column)));
+        let olds = E::Column::iter().map(|column| Expr::col(old_name(column.as_str())));
         let mut update = update.clone();
         update.from(TableRef::SubQuery(old.into(), "__old".into()));
         update.returning(Query::returning().exprs(new.chain(olds)));

@@ -134,6 +134,12 @@ fn shape(sql: &str) -> String {
         words.get(at + 1).map(|table| table.trim_matches(['"', '`', '(']))
     };
     let table = match words[0] {
+        // The rows of a bulk call, locked and written at once.
+        "WITH" if sql.contains(" FOR ") => {
+            let verb = if sql.contains("(DELETE FROM ") { "DELETE" } else { "UPDATE" };
+            let table = after("FROM").unwrap_or("?");
+            return format!("WITH locked {verb} {table}");
+        }
         "SELECT" | "DELETE" => after("FROM"),
         "INSERT" => after("INTO"),
         "UPDATE" => after("UPDATE"),
@@ -281,7 +287,7 @@ async fn bulk_calls_send_the_same_whatever_the_rows(db: Arc<TestDb>) {
             .unwrap();
         txn.commit().await.unwrap();
         let updates: &[&str] = match backend {
-            DbBackend::Postgres => &["SELECT campaigns FOR NO KEY UPDATE", "UPDATE campaigns"],
+            DbBackend::Postgres => &["WITH locked UPDATE campaigns"],
             DbBackend::MySql => &["SELECT campaigns FOR UPDATE", "UPDATE campaigns", "SELECT campaigns"],
             _ => &["SELECT campaigns", "UPDATE campaigns"],
         };
@@ -291,7 +297,8 @@ async fn bulk_calls_send_the_same_whatever_the_rows(db: Arc<TestDb>) {
         campaign::Entity::delete_many_with_events().exec(&txn).await.unwrap();
         txn.commit().await.unwrap();
         let deletes: &[&str] = match backend {
-            DbBackend::Postgres | DbBackend::MySql => &["SELECT campaigns FOR UPDATE", "DELETE campaigns"],
+            DbBackend::Postgres => &["WITH locked DELETE campaigns"],
+            DbBackend::MySql => &["SELECT campaigns FOR UPDATE", "DELETE campaigns"],
             _ => &["SELECT campaigns", "DELETE campaigns"],
         };
         seen.assert_unit(1, deletes, EVENTS);

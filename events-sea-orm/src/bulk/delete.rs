@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{
-    Filter, check_options,
+    Filter, at_once, check_options,
     keys::{Locked, has_key, key_columns, read, select_keys},
     options,
 };
@@ -82,11 +82,21 @@ where
     }
 
     async fn delete_in(&self, txn: &EventTransaction, gone: impl FnMut(Vec<E::Model>)) -> Result<(), DbErr> {
+        let definition = E::Model::definition();
         let busy = txn.begin_bulk().await?;
+        let doubt = txn.doubt_bulk();
+        match at_once::delete::<E>(txn, &busy, &self.filter).await {
+            Ok(None) => doubt.settle(),
+            Ok(Some(old)) => {
+                let recorded = self.record(txn, &busy, old, gone).await;
+                return txn.end_bulk(definition, recorded, doubt);
+            }
+            Err(error) => return txn.end_bulk(definition, Err(error), doubt),
+        }
         let locked = Locked::<E>::find(txn, &busy, &self.filter, Lock::ForDelete).await?;
         let doubt = txn.doubt_bulk();
         let written = self.write(txn, &busy, locked, gone).await;
-        txn.end_bulk(E::Model::definition(), written, doubt)
+        txn.end_bulk(definition, written, doubt)
     }
 
     async fn write(
@@ -105,12 +115,22 @@ where
             let delete = E::delete_many().filter(has_key::<E>(chunk.keys)).into_query();
             let delete = StatementBuilder::build(&delete, &txn.backend());
             txn.execute_own(busy, delete, old.len(), definition).await?;
-            for row in &old {
-                txn.record(definition, &self.options, Change::Deleted(&RowImage::of(row)))?;
-            }
-            gone(old);
-            txn.spill(busy).await?;
+            self.record(txn, busy, old, &mut gone).await?;
         }
         Ok(())
+    }
+
+    async fn record(
+        &self,
+        txn: &EventTransaction,
+        busy: &Busy,
+        old: Vec<E::Model>,
+        mut gone: impl FnMut(Vec<E::Model>),
+    ) -> Result<(), DbErr> {
+        for row in &old {
+            txn.record(E::Model::definition(), &self.options, Change::Deleted(&RowImage::of(row)))?;
+        }
+        gone(old);
+        txn.spill(busy).await
     }
 }

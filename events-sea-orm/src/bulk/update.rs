@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use super::{
-    Filter, check_options,
+    Filter, at_once, check_options,
     keys::{Locked, by_object, has_key, key_columns, read, select_keys},
     options,
 };
@@ -124,11 +124,35 @@ where
         txn: &EventTransaction,
         updated: impl FnMut(Vec<E::Model>),
     ) -> Result<(), DbErr> {
+        let definition = E::Model::definition();
         let busy = txn.begin_bulk().await?;
+        let doubt = txn.doubt_bulk();
+        match at_once::update::<E>(txn, &busy, &self.filter, &self.values).await {
+            Ok(None) => doubt.settle(),
+            Ok(Some(changes)) => {
+                let recorded = self.record_all(txn, &busy, changes, updated).await;
+                return txn.end_bulk(definition, recorded, doubt);
+            }
+            Err(error) => return txn.end_bulk(definition, Err(error), doubt),
+        }
         let locked = Locked::<E>::find(txn, &busy, &self.filter, Lock::ForUpdate).await?;
         let doubt = txn.doubt_bulk();
         let written = self.write_all(txn, &busy, locked, updated).await;
-        txn.end_bulk(E::Model::definition(), written, doubt)
+        txn.end_bulk(definition, written, doubt)
+    }
+
+    async fn record_all(
+        &self,
+        txn: &EventTransaction,
+        busy: &Busy,
+        changes: Vec<(E::Model, E::Model)>,
+        mut updated: impl FnMut(Vec<E::Model>),
+    ) -> Result<(), DbErr> {
+        for (old, new) in &changes {
+            self.record_one(txn, old, new)?;
+        }
+        updated(changes.into_iter().map(|(_, new)| new).collect());
+        txn.spill(busy).await
     }
 
     async fn write_all(
@@ -191,11 +215,15 @@ where
         let mut updated = Vec::with_capacity(old.len());
         for old in old {
             let new = by_object.remove(&old.object().object_id).ok_or_else(unexpected)?;
-            let (old, image) = (RowImage::of(old), RowImage::of(&new));
-            record::same_team(definition, &old, &image)?;
-            txn.record(definition, &self.options, Change::Updated(&old, &image))?;
+            self.record_one(txn, old, &new)?;
             updated.push(new);
         }
         Ok(updated)
+    }
+
+    fn record_one(&self, txn: &EventTransaction, old: &E::Model, new: &E::Model) -> Result<(), Refused> {
+        let (old, new) = (RowImage::of(old), RowImage::of(new));
+        record::same_team(E::Model::definition(), &old, &new)?;
+        txn.record(E::Model::definition(), &self.options, Change::Updated(&old, &new))
     }
 }
