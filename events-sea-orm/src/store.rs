@@ -202,8 +202,8 @@ mod tests {
         for backend in [DbBackend::Sqlite, DbBackend::MySql] {
             assert_eq!(kinds(backend, &events(3, 10)), (1, 0));
             assert_eq!(kinds(backend, &events(4, 10)), (0, 1));
-            assert_eq!(kinds(backend, &events(500, 10)), (1, 0));
-            assert_eq!(kinds(backend, &events(1_204, 10)), (2, 1));
+            assert_eq!(kinds(backend, &events(ONE_STATEMENT, 10)), (0, 1));
+            assert_eq!(kinds(backend, &events(2_204, 10)), (4, 1));
         }
         assert_eq!(kinds(DbBackend::Postgres, &events(5_001, 10)), (0, 2));
     }
