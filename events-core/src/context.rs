@@ -163,6 +163,14 @@ impl Context {
         self
     }
 
+    /// The same context, for this team alone: what follows from an event is done for the event's team.
+    #[must_use]
+    pub fn for_team(mut self, team: impl Display) -> Self {
+        self.team = TeamScope::Team(team.to_string());
+        self.home_team = None;
+        self
+    }
+
     /// The actor's identifier.
     pub fn actor_id(&self) -> Option<&str> {
         self.actor.as_ref().map(Actor::id)

@@ -227,6 +227,51 @@ impl Event {
     pub fn data<T: serde::de::DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         T::deserialize(&self.event_data)
     }
+
+    /// What a field held before, as it is recorded. `None` where this event says nothing of that: it is no change of
+    /// this field, the object was new, or the field is redacted.
+    ///
+    /// # Examples
+    /// ```
+    /// # use events_core::{Event, EventType};
+    /// # let mut event: Event = serde_json::from_value(serde_json::json!({
+    /// #     "id": "019354aa-0000-7000-8000-000000000000", "team_id": "7", "event_type": "UPDATED", "object": null,
+    /// #     "actor_id": null, "unit_id": "019354aa-0000-7000-8000-000000000000", "context": {},
+    /// #     "event_data": {"changes": {"budget": {"old": "1000", "new": "2500"}}},
+    /// #     "occurred_at": "2026-01-01T00:00:00Z"
+    /// # }))?;
+    /// assert_eq!(event.old_value("budget"), Some(&"1000".into()));
+    /// assert_eq!(event.new_value("budget"), Some(&"2500".into()));
+    /// assert_eq!(event.new_value("name"), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn old_value(&self, field: &str) -> Option<&Value> {
+        match &self.event_type {
+            EventType::Updated | EventType::StateChanged => self.changed(field)?.get("old"),
+            EventType::Deleted => self.event_data.get("final_values")?.get(field),
+            _ => None,
+        }
+    }
+
+    /// What a field holds since, as it is recorded. `None` where this event says nothing of that: it is no change of
+    /// this field, the object went, or the field is redacted.
+    pub fn new_value(&self, field: &str) -> Option<&Value> {
+        match &self.event_type {
+            EventType::Updated | EventType::StateChanged => self.changed(field)?.get("new"),
+            EventType::Created | EventType::Restored => self.event_data.get("initial_values")?.get(field),
+            _ => None,
+        }
+    }
+
+    fn changed(&self, field: &str) -> Option<&Value> {
+        match &self.event_type {
+            EventType::StateChanged => {
+                let is_of_field = self.event_data.get("field").is_some_and(|name| name == field);
+                is_of_field.then(|| self.event_data.get("state")).flatten()
+            }
+            _ => self.event_data.get("changes")?.get(field),
+        }
+    }
 }
 
 /// An event that is about to be emitted.

@@ -3,7 +3,7 @@
 //! This crate knows no database and no runtime. Applications name [`events-sea-orm`], which re-exports all of it.
 //!
 //! Reading order: [`event`] (what is recorded), [`data`] (what stands in `event_data`), [`context`] (who, for which
-//! team, why), [`error`].
+//! team, why), [`filter`] (which events are wanted), [`error`].
 //!
 //! [`events-sea-orm`]: https://docs.rs/events-sea-orm
 
@@ -11,6 +11,7 @@ pub mod context;
 pub mod data;
 pub mod error;
 pub mod event;
+pub mod filter;
 
 pub use context::{Actor, Context, TeamScope};
 pub use data::{
@@ -19,3 +20,4 @@ pub use data::{
 };
 pub use error::{IdentifierError, ObjectIdError};
 pub use event::{Event, EventType, NewEvent, ObjectRef, Subject};
+pub use filter::EventFilter;

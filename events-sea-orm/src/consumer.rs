@@ -1,20 +1,43 @@
 //! Consumers: what acts on events.
 
-use std::{future::Future, sync::Arc};
+pub(crate) mod after_commit;
+mod in_transaction;
+mod run;
+mod stats;
+mod subscription;
+
+use std::{future::Future, pin::Pin};
 
 use events_core::Event;
 
+#[doc(hidden)]
+pub use self::subscription::RegisteredConsumer;
+pub use self::{
+    after_commit::Undelivered,
+    run::ConsumerFailure,
+    stats::{ConsumerStats, Delivery},
+    subscription::{OnError, Subscription},
+};
+pub(crate) use self::{stats::Counters, subscription::select};
 use crate::transaction::EventTransaction;
 
-/// What a consumer answers when it cannot do its work; the unit of work is rolled back.
+/// What a consumer answers when it cannot do its work.
 pub type ConsumerError = Box<dyn std::error::Error + Send + Sync>;
 
-type ConsumerFuture<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), ConsumerError>> + Send + 'a>>;
+/// What a consumer's work is while it is done.
+pub type ConsumerFuture<'a> = Pin<Box<dyn Future<Output = Result<(), ConsumerError>> + Send + 'a>>;
 
-/// Acts on every event of a unit of work, inside it, at commit.
+/// Acts on events: inside the transaction of the change, or after its commit.
 ///
-/// Its own tracked saves and emitted events, made on the transaction it is given, commit with the change. An error
-/// rolls everything back. An `async fn(&EventTransaction, &Event) -> Result<(), ConsumerError>` is one.
+/// `Consumer`, which is `Consumer<EventTransaction>`, runs at commit and is part of the unit of work: its own tracked
+/// saves and emitted events, made on the transaction it is given, commit with the change, and its error rolls
+/// everything back. An `async fn(&EventTransaction, &Event) -> Result<(), ConsumerError>` is one.
+///
+/// `Consumer<EventConnection>` runs after the commit, in this process and at best effort: a crash loses what was still
+/// to be done. It is given the pool with a context of the event's team, and of the actor of the change. An
+/// `async fn(&EventConnection, &Event) -> Result<(), ConsumerError>` is one.
+///
+/// `#[event_consumer]` registers one; [`Subscription`] says what it wants where that is done by hand.
 ///
 /// # Examples
 /// ```
@@ -30,9 +53,25 @@ type ConsumerFuture<'a> = std::pin::Pin<Box<dyn Future<Output = Result<(), Consu
 /// let builder = events_sea_orm::Events::builder(db).consumer(refuse_on_fridays);
 /// # }
 /// ```
-pub trait Consumer: Send + Sync + 'static {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no consumer that is given a `{C}`",
+    label = "no `Consumer<{C}>`",
+    note = "in the transaction: `async fn(&EventTransaction, &Event) -> Result<(), ConsumerError>`",
+    note = "after the commit: `async fn(&EventConnection, &Event) -> Result<(), ConsumerError>`"
+)]
+pub trait Consumer<C: 'static = EventTransaction>: Send + Sync + 'static {
     /// Acts on one event.
-    fn handle<'a>(&'a self, txn: &'a EventTransaction, event: &'a Event) -> ConsumerFuture<'a>;
+    fn handle<'a>(&'a self, db: &'a C, event: &'a Event) -> ConsumerFuture<'a>;
+
+    /// Acts on several events at once, if it does that: where one statement for all is better than one for each.
+    ///
+    /// The events are those of one round of a commit that it subscribed to, in their order; they may be of several
+    /// teams. After the commit they are of one team, and of one unit of work. `None`, unless overridden: `handle` is
+    /// called for each.
+    fn handle_all<'a>(&'a self, db: &'a C, events: &'a [&'a Event]) -> Option<ConsumerFuture<'a>> {
+        let _ = (db, events);
+        None
+    }
 
     /// The name by which it is registered; its type's, unless told.
     fn name(&self) -> String {
@@ -43,47 +82,29 @@ pub trait Consumer: Send + Sync + 'static {
 
 /// Ties a function's future to the lifetimes of its arguments.
 #[doc(hidden)]
-pub trait ConsumerFn<'a>: Send + Sync + 'static {
+pub trait ConsumerFn<'a, C: 'static>: Send + Sync + 'static {
     /// What it returns.
     type Future: Future<Output = Result<(), ConsumerError>> + Send + 'a;
 
     /// Calls it.
-    fn call(&self, txn: &'a EventTransaction, event: &'a Event) -> Self::Future;
+    fn call(&self, db: &'a C, event: &'a Event) -> Self::Future;
 }
 
-impl<'a, F, R> ConsumerFn<'a> for F
+impl<'a, C, F, R> ConsumerFn<'a, C> for F
 where
-    F: Fn(&'a EventTransaction, &'a Event) -> R + Send + Sync + 'static,
+    C: 'static,
+    F: Fn(&'a C, &'a Event) -> R + Send + Sync + 'static,
     R: Future<Output = Result<(), ConsumerError>> + Send + 'a,
 {
     type Future = R;
 
-    fn call(&self, txn: &'a EventTransaction, event: &'a Event) -> R {
-        self(txn, event)
+    fn call(&self, db: &'a C, event: &'a Event) -> R {
+        self(db, event)
     }
 }
 
-impl<F: for<'a> ConsumerFn<'a>> Consumer for F {
-    fn handle<'a>(&'a self, txn: &'a EventTransaction, event: &'a Event) -> ConsumerFuture<'a> {
-        Box::pin(self.call(txn, event))
-    }
-}
-
-/// A registered consumer.
-pub(crate) struct ConsumerEntry {
-    pub(crate) name: Arc<str>,
-    pub(crate) consumer: Box<dyn Consumer>,
-}
-
-impl ConsumerEntry {
-    pub(crate) fn new(name: Option<String>, consumer: impl Consumer) -> Self {
-        let name = name.unwrap_or_else(|| consumer.name()).into();
-        Self { name, consumer: Box::new(consumer) }
-    }
-}
-
-impl std::fmt::Debug for ConsumerEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Consumer").field(&self.name).finish()
+impl<C: 'static, F: for<'a> ConsumerFn<'a, C>> Consumer<C> for F {
+    fn handle<'a>(&'a self, db: &'a C, event: &'a Event) -> ConsumerFuture<'a> {
+        Box::pin(self.call(db, event))
     }
 }

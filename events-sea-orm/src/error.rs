@@ -9,7 +9,7 @@ use events_core::{IdentifierError, ObjectRef};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
-use crate::value::ValueError;
+use crate::{consumer::ConsumerFailure, value::ValueError};
 
 /// A write, commit or event that this library did not let through.
 ///
@@ -186,14 +186,14 @@ pub enum Refused {
         object_type: &'static str,
     },
     /// A consumer refused the unit of work.
-    #[error("consumer `{consumer}` failed on {event_type}: {source}")]
+    #[error("consumer `{consumer}` failed on {event_type}: {failure}")]
     Consumer {
         /// Its name.
         consumer: Arc<str>,
         /// The type of the event.
         event_type: String,
-        /// What it said.
-        source: Arc<dyn std::error::Error + Send + Sync>,
+        /// How.
+        failure: ConsumerFailure,
     },
     /// Consumers kept adding events.
     #[error(

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     backend,
     connection::EventConnection,
-    consumer::{Consumer, ConsumerEntry},
+    consumer::{self, Consumer, ConsumerStats, Delivery, Subscription, after_commit::Queue},
     error::{Outcome, Refused, UnknownCommit},
     scope::{self, ScopeError},
     store,
@@ -35,7 +35,9 @@ pub struct Events(Arc<Inner>);
 struct Inner {
     pool: DatabaseConnection,
     single_team: Option<String>,
-    consumers: Vec<ConsumerEntry>,
+    /// In the order in which they run.
+    in_transaction: Vec<Subscription>,
+    after_commit: Vec<Arc<Queue>>,
     consumer_rounds: usize,
     scope_on_pool: bool,
     options: TransactionOptions,
@@ -43,7 +45,7 @@ struct Inner {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let consumers: Vec<_> = self.0.consumers.iter().map(|entry| &entry.name).collect();
+        let consumers: Vec<_> = self.subscriptions().map(|subscription| &subscription.name).collect();
         f.debug_struct("Events").field("consumers", &consumers).finish_non_exhaustive()
     }
 }
@@ -54,7 +56,10 @@ impl std::fmt::Debug for Events {
 pub struct EventsBuilder {
     pool: DatabaseConnection,
     single_team: Option<String>,
-    consumers: Vec<ConsumerEntry>,
+    subscriptions: Vec<Subscription>,
+    without: Vec<String>,
+    with_registered: bool,
+    after_commit_queue: usize,
     consumer_rounds: usize,
     scope_on_pool: bool,
     options: TransactionOptions,
@@ -65,12 +70,28 @@ pub struct EventsBuilder {
 #[non_exhaustive]
 pub enum BuildError {
     /// Two consumers of one name.
-    #[error("two consumers are named `{name}`: name one with `.consumer_named(..)`")]
+    #[error("two consumers are named `{name}`: give one another name, with `name = \"..\"` or `.named(..)`")]
     DuplicateConsumer {
         /// The name.
         name: String,
     },
-    /// The single team cannot be stored.
+    /// A consumer was left out that there is not.
+    #[error("there is no consumer `{name}` to leave out: known are {}", .known.join(", "))]
+    UnknownConsumer {
+        /// The name.
+        name: String,
+        /// The names of all consumers.
+        known: Vec<String>,
+    },
+    /// A consumer subscribed to what cannot be.
+    #[error("consumer `{consumer}` cannot be subscribed")]
+    Subscription {
+        /// Its name.
+        consumer: String,
+        /// Why.
+        source: events_core::IdentifierError,
+    },
+    /// The single team, or the name of a consumer, cannot be stored.
     #[error(transparent)]
     Identifier(#[from] events_core::IdentifierError),
     /// Two entities are recorded as one object type.
@@ -88,17 +109,34 @@ pub enum BuildError {
 }
 
 impl EventsBuilder {
-    /// Adds an in-transaction consumer: an `async fn(&EventTransaction, &Event)`, or an impl of [`Consumer`].
-    ///
-    /// Consumers run at commit in the order in which they were added.
-    pub fn consumer(mut self, consumer: impl Consumer) -> Self {
-        self.consumers.push(ConsumerEntry::new(None, consumer));
+    /// Adds an in-transaction consumer that wants every event: an `async fn(&EventTransaction, &Event)`, or an impl of
+    /// [`Consumer`]. Short for [`subscribe`](Self::subscribe).
+    pub fn consumer(self, consumer: impl Consumer) -> Self {
+        self.subscribe(Subscription::in_transaction(consumer))
+    }
+
+    /// Adds a consumer. Those of `#[event_consumer]` are there without it.
+    pub fn subscribe(mut self, subscription: Subscription) -> Self {
+        self.subscriptions.push(subscription);
         self
     }
 
-    /// Adds a consumer under this name.
-    pub fn consumer_named(mut self, name: impl Into<String>, consumer: impl Consumer) -> Self {
-        self.consumers.push(ConsumerEntry::new(Some(name.into()), consumer));
+    /// Leaves out the consumer of this name, wherever it was registered: for a test, or a process that is not to run it.
+    pub fn without_consumer(mut self, name: impl Into<String>) -> Self {
+        self.without.push(name.into());
+        self
+    }
+
+    /// Leaves out all consumers of `#[event_consumer]`.
+    pub fn without_registered_consumers(mut self) -> Self {
+        self.with_registered = false;
+        self
+    }
+
+    /// How many units of work may wait for each after-commit consumer: 1,024 unless said. What comes when so many
+    /// wait is dropped for that consumer, counted and logged.
+    pub fn after_commit_queue(mut self, units: usize) -> Self {
+        self.after_commit_queue = units;
         self
     }
 
@@ -137,11 +175,10 @@ impl EventsBuilder {
     /// [`BuildError`] naming what two parts have in common, or the part that cannot be stored.
     #[allow(clippy::unused_async)] // the checks of the database's guards will wait here
     pub async fn build(self) -> Result<Events, BuildError> {
-        for (i, entry) in self.consumers.iter().enumerate() {
-            if self.consumers[..i].iter().any(|other| other.name == entry.name) {
-                return Err(BuildError::DuplicateConsumer { name: entry.name.to_string() });
-            }
-        }
+        let subscriptions = consumer::select(self.subscriptions, self.with_registered, &self.without)?;
+        let is_inside = |subscription: &Subscription| subscription.delivery() == Delivery::InTransaction;
+        let (in_transaction, after_commit): (Vec<_>, Vec<_>) = subscriptions.into_iter().partition(is_inside);
+        let queue = |subscription| Arc::new(Queue::new(subscription, self.after_commit_queue));
         if let Some(team) = &self.single_team {
             events_core::error::check_identifier("team", team)?;
         }
@@ -158,7 +195,8 @@ impl EventsBuilder {
         Ok(Events(Arc::new(Inner {
             pool: self.pool,
             single_team: self.single_team,
-            consumers: self.consumers,
+            in_transaction,
+            after_commit: after_commit.into_iter().map(queue).collect(),
             consumer_rounds: self.consumer_rounds,
             scope_on_pool: self.scope_on_pool,
             options: self.options,
@@ -172,7 +210,10 @@ impl Events {
         EventsBuilder {
             pool,
             single_team: None,
-            consumers: Vec::new(),
+            subscriptions: Vec::new(),
+            without: Vec::new(),
+            with_registered: true,
+            after_commit_queue: 1_024,
             consumer_rounds: 16,
             scope_on_pool: false,
             options: TransactionOptions::default(),
@@ -189,7 +230,7 @@ impl Events {
     /// # Errors
     /// A [`Refused`] for a context without a team or with an identifier that cannot be stored; else the database's.
     pub async fn begin(&self, context: Context) -> Result<EventTransaction, DbErr> {
-        EventTransaction::start(self.clone(), context, self.pool(), self.0.options).await
+        EventTransaction::start(self.clone(), context, self.pool(), self.0.options, 0).await
     }
 
     /// Runs `work` in a unit of its own: commits if it answers `Ok`, rolls back if `Err`.
@@ -267,8 +308,23 @@ impl Events {
         &self.0.pool
     }
 
-    pub(crate) fn consumers(&self) -> &[ConsumerEntry] {
-        &self.0.consumers
+    /// How each consumer has fared so far.
+    pub fn consumer_stats(&self) -> Vec<ConsumerStats> {
+        let inside = self.0.in_transaction.iter().map(|subscription| subscription.stats(0));
+        let after = self.0.after_commit.iter().map(|queue| queue.subscription().stats(queue.waiting()));
+        inside.chain(after).collect()
+    }
+
+    fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.0.in_transaction.iter().chain(self.0.after_commit.iter().map(|queue| queue.subscription()))
+    }
+
+    pub(crate) fn in_transaction(&self) -> &[Subscription] {
+        &self.0.in_transaction
+    }
+
+    pub(crate) fn after_commit(&self) -> &[Arc<Queue>] {
+        &self.0.after_commit
     }
 
     pub(crate) fn consumer_rounds(&self) -> usize {

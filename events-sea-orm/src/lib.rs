@@ -39,6 +39,7 @@
 mod adoption;
 mod backend;
 mod bulk;
+mod change;
 mod connection;
 mod consumer;
 mod error;
@@ -65,14 +66,18 @@ pub mod writes {}
 
 pub use adoption::{adopt, unrecorded_saves};
 pub use bulk::{DeleteMany, EntityEvents, Filter, InsertMany, UpdateMany};
+pub use change::{Change, EventChanges};
 pub use connection::EventConnection;
-pub use consumer::{Consumer, ConsumerError};
+pub use consumer::{
+    Consumer, ConsumerError, ConsumerFailure, ConsumerFuture, ConsumerStats, Delivery, OnError, Subscription,
+    Undelivered,
+};
 pub use error::{CommitError, Outcome, Refused, UndeclaredTransition, UnknownCommit};
 pub use events::{BuildError, Events, EventsBuilder};
 pub use events_core::{
-    self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventType, FieldChange,
-    IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject, TeamScope,
-    UpdatedEventData, make_field_changes,
+    self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventFilter, EventType,
+    FieldChange, IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject,
+    TeamScope, UpdatedEventData, make_field_changes,
 };
 pub use events_macros::{Tracked, tracked_behavior};
 pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};
@@ -97,6 +102,7 @@ pub mod __private {
     pub use inventory;
 
     pub use crate::{
+        consumer::RegisteredConsumer,
         hooks::{after_delete, after_hook, after_save, before_delete, before_save},
         saves::set_options_aside,
         soft_delete::is_soft_deleted,

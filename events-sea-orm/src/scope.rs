@@ -125,7 +125,8 @@ fn transaction<'a, C: ConnectionTrait>(
         }
     }
     #[cfg(feature = "rbac")]
-    if downcast_ref::<sea_orm::RestrictedTransaction, C>(db).is_some() && scope.events.consumers().is_empty()
+    if downcast_ref::<sea_orm::RestrictedTransaction, C>(db).is_some()
+        && scope.events.in_transaction().is_empty()
     {
         return Ok(None);
     }
@@ -255,7 +256,7 @@ pub(crate) async fn after<C: ConnectionTrait>(
         db.execute(&store::insert_values(&events)).await?;
     }
     pending.recorded();
-    if events.is_empty() || scope.events.consumers().is_empty() {
+    if events.is_empty() || scope.events.in_transaction().is_empty() {
         return Ok(());
     }
     let savepoint = match txn {
@@ -289,16 +290,14 @@ impl Scope {
     /// Runs the in-transaction consumers right now, in a savepoint: the one type that they ever get is a unit of work.
     async fn consume(&self, savepoint: DatabaseTransaction, events: &[Event]) -> Result<(), DbErr> {
         let team = self.state().team.clone(); // the one that this scope has made, if it made one
-        let unit = EventTransaction::over(savepoint, self.events.clone(), self.context.clone(), team);
-        for event in events {
-            // Boxed: a consumer may save tracked models, whose hooks are futures of this very kind.
-            if let Err(error) = Box::pin(unit.consume_all(event)).await {
-                // Not left to its drop, which panics while another save of this scope has the connection.
-                if let Err(failure) = unit.rollback().await {
-                    tracing::warn!(error = %failure, "undoing a failed consumer failed");
-                }
-                return Err(error);
+        let unit = EventTransaction::over(savepoint, self.events.clone(), self.context.clone(), team, None);
+        // Boxed: a consumer may save tracked models, whose hooks are futures of this very kind.
+        if let Err(error) = Box::pin(unit.consume(events)).await {
+            // Not left to its drop, which panics while another save of this scope has the connection.
+            if let Err(failure) = unit.rollback().await {
+                tracing::warn!(error = %failure, "undoing a failed consumer failed");
             }
+            return Err(error);
         }
         Ok(unit.commit().await?)
     }

@@ -6,12 +6,14 @@ use std::fmt::Write;
 
 use events_core::Event;
 use sea_orm::{
-    DbBackend, EntityName, Statement, StatementBuilder, Value,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, Statement, StatementBuilder, Value,
     sea_query::{InsertStatement, Query, SimpleExpr},
 };
 use serde_json::Value as Json;
+use uuid::Uuid;
 
-use crate::backend;
+use crate::{backend, error::Refused};
 
 /// Up to so many events an INSERT with one row of values each is fastest; above, a statement whose text does not
 /// vary with their number.
@@ -32,6 +34,42 @@ pub(crate) fn own_table() -> &'static str {
 /// Whether the table of this name is ours.
 pub(crate) fn is_own_table(table: &str) -> bool {
     table.eq_ignore_ascii_case(own_table())
+}
+
+/// The events of a unit of work that are in the table, page by page.
+pub(crate) struct Pages {
+    unit_id: Uuid,
+    left: usize,
+    last: Option<i64>,
+}
+
+impl Pages {
+    /// The `count` events of this unit of work. The first one carries the unit's id: from there on they are looked for.
+    pub(crate) fn of_unit(unit_id: Uuid, count: usize) -> Self {
+        Self { unit_id, left: count, last: None }
+    }
+
+    /// The next ones, in their order.
+    pub(crate) async fn next<C: ConnectionTrait>(&mut self, db: &C) -> Result<Option<Vec<Event>>, DbErr> {
+        use event::{Column, Entity};
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let page = match self.last {
+            None => Entity::find().filter(Column::Id.eq(self.unit_id)),
+            Some(last) => Entity::find()
+                .filter(Column::UnitId.eq(self.unit_id))
+                .filter(Column::Seq.gt(last))
+                .order_by_asc(Column::Seq)
+                .limit(CHUNK_EVENTS.min(self.left) as u64),
+        };
+        let rows = page.all(db).await?;
+        self.left -= rows.len().min(self.left);
+        let Some(last) = rows.last() else { return Ok(None) };
+        self.last = Some(last.seq);
+        let events: Result<Vec<_>, _> = rows.iter().map(event::Model::to_event).collect();
+        Ok(Some(events.map_err(Refused::from)?))
+    }
 }
 
 /// The statements that write `events`: one, unless they are very many or very large.
@@ -170,7 +208,6 @@ fn json_row(backend: DbBackend, event: &Event) -> String {
 mod tests {
     use chrono::Utc;
     use events_core::{EventType, ObjectRef};
-    use uuid::Uuid;
 
     use super::*;
 

@@ -26,6 +26,7 @@ use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
 };
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 #[cfg(feature = "stream")]
@@ -40,7 +41,7 @@ pub(crate) use self::{
 };
 use crate::{
     backend,
-    consumer::ConsumerEntry,
+    consumer::after_commit::{self, Committed, CommittedEvents},
     error::{CommitError, Refused, UnknownCommit},
     events::Events,
     record::{self, SaveOptions},
@@ -83,10 +84,22 @@ struct Unit {
     backend: DbBackend,
     /// Held while the connection is in use, so that a tracked save is one step and a drop knows.
     gate: Arc<Gate<()>>,
+    /// How many after-commit consumers led to this unit, one through the other. None in a scope, whose COMMIT nobody
+    /// here sees.
+    depth: Option<usize>,
+    /// Whether the commit has begun, and consumers run.
+    flushing: AtomicBool,
     /// Whether a row with redacted fields was saved.
     redacts: AtomicBool,
     /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
     dropped_busy: std::sync::Mutex<Vec<Arc<DatabaseTransaction>>>,
+}
+
+/// What a commit has written before it commits.
+struct Flushed {
+    event_ids: Vec<Uuid>,
+    /// For after-commit consumers, if there are any.
+    kept: Option<CommittedEvents>,
 }
 
 /// The connection in use: held from the first statement of a step to the last answer, whoever reads that.
@@ -118,12 +131,13 @@ impl EventTransaction {
         context: Context,
         pool: &DatabaseConnection,
         options: TransactionOptions,
+        depth: usize,
     ) -> Result<Self, DbErr> {
         let context = events.check_context(context)?;
         let options = backend::begin_options(pool.get_database_backend(), options);
         let inner = pool.begin_with_options(options).await?;
         let team = context.team_scope().clone();
-        Ok(Self::over(inner, events, context, team))
+        Ok(Self::over(inner, events, context, team, Some(depth)))
     }
 
     /// A unit of work of this team over a transaction (or savepoint) that is open already.
@@ -132,6 +146,7 @@ impl EventTransaction {
         events: Events,
         context: Context,
         team: events_core::TeamScope,
+        depth: Option<usize>,
     ) -> Self {
         let backend = sea_orm::ConnectionTrait::get_database_backend(&inner);
         Self {
@@ -143,6 +158,8 @@ impl EventTransaction {
                 context,
                 backend,
                 gate: Arc::default(),
+                depth,
+                flushing: AtomicBool::new(false),
                 redacts: AtomicBool::new(false),
                 dropped_busy: std::sync::Mutex::default(),
             }),
@@ -207,12 +224,33 @@ impl EventTransaction {
     /// Commits rows and events together.
     ///
     /// Writes the events, runs the in-transaction consumers (whose own saves and events are part of the unit), then
-    /// commits. On a nested unit it hands rows and events to the parent.
+    /// commits, and hands the events to the after-commit consumers without waiting for them. On a nested unit it hands
+    /// rows and events to the parent.
     ///
     /// # Errors
     /// [`CommitError::Refused`] and [`CommitError::Failed`]: nothing was committed. [`CommitError::Unknown`]: the
-    /// connection broke on the way; [`Events::outcome`] finds out.
-    pub async fn commit(mut self) -> Result<(), CommitError> {
+    /// connection broke on the way; [`Events::outcome`] finds out. No after-commit consumer runs in any of these.
+    pub async fn commit(self) -> Result<(), CommitError> {
+        self.commit_and_dispatch().await.map(drop)
+    }
+
+    /// Commits, and waits until the after-commit consumers are done with the events of this unit of work.
+    ///
+    /// What they answer is logged and counted, not returned: the commit stands. Inside an after-commit consumer it does
+    /// not wait, for that could be for itself.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn commit_and_wait(self) -> Result<(), CommitError> {
+        let depth = self.unit.depth;
+        let wait = self.commit_and_dispatch().await?;
+        if let (Some(0), Some(mut wait)) = (depth, wait) {
+            wait.recv().await; // nothing is ever sent: it ends when the last job does
+        }
+        Ok(())
+    }
+
+    async fn commit_and_dispatch(mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
         let span = tracing::debug_span!("events.commit", unit_id = %self.unit.id);
         tracing::Instrument::instrument(
             async move {
@@ -221,7 +259,7 @@ impl EventTransaction {
                     return Err(refused.into());
                 }
                 match self.level.parent.clone() {
-                    Some(parent) => self.commit_nested(&parent).await,
+                    Some(parent) => self.commit_nested(&parent).await.map(|()| None),
                     None => self.commit_root().await,
                 }
             },
@@ -238,9 +276,9 @@ impl EventTransaction {
         self.end_by_rollback().await
     }
 
-    async fn commit_root(&mut self) -> Result<(), CommitError> {
-        let event_ids = match self.flush().await {
-            Ok(ids) => ids,
+    async fn commit_root(&mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
+        let Flushed { event_ids, kept } = match self.flush().await {
+            Ok(flushed) => flushed,
             Err(error) => {
                 let refused = Refused::of(&error).cloned();
                 let cause = refused
@@ -251,14 +289,19 @@ impl EventTransaction {
             }
         };
         let _busy = self.unit.busy().await;
-        self.end()?.commit().await.map_err(|error| {
+        if let Err(error) = self.end()?.commit().await {
             let error = self.unit.commit_error(error);
-            if backend::commit_is_unknown(self.unit.backend, &error) {
+            return Err(if backend::commit_is_unknown(self.unit.backend, &error) {
                 UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
             } else {
                 CommitError::Failed(error)
-            }
-        })
+            });
+        }
+        Ok(self.unit.depth.zip(kept).map(|(depth, events)| {
+            let context = self.unit.context.clone();
+            let unit = Committed { unit_id: self.unit.id, context, depth, events };
+            after_commit::dispatch(&self.unit.events, unit)
+        }))
     }
 
     async fn commit_nested(&mut self, parent: &Arc<Level>) -> Result<(), CommitError> {
@@ -320,23 +363,28 @@ impl EventTransaction {
         self.inner.take().and_then(Arc::into_inner).ok_or_else(ended)
     }
 
-    /// Writes the buffered events and runs the consumers on them, until neither adds any. Answers the events' ids.
-    async fn flush(&self) -> Result<Vec<Uuid>, DbErr> {
+    /// Writes the buffered events and runs the consumers on them, until neither adds any.
+    async fn flush(&self) -> Result<Flushed, DbErr> {
         let mut last_adder: Arc<str> = Arc::from("");
         let limit = self.unit.events.consumer_rounds();
         self.caught_up().await?;
+        self.unit.flushing.store(true, Ordering::Relaxed);
+        let spilled = self.level.has_written();
         self.consume_written().await?;
+        let mut kept = Vec::new();
         for _ in 0..=limit {
             let busy = self.unit.busy().await;
-            let batch = self.write_buffer(&busy).await?;
+            let mut batch = self.write_buffer(&busy).await?;
             drop(busy);
             if batch.is_empty() {
-                return Ok(std::mem::take(&mut self.level.state().written));
+                let event_ids = std::mem::take(&mut self.level.state().written);
+                return Ok(self.flushed(event_ids, kept, spilled));
             }
-            for event in &batch {
-                if let Some(adder) = self.consume_all(event).await? {
-                    last_adder = adder;
-                }
+            if let Some(adder) = self.consume(&batch).await? {
+                last_adder = adder;
+            }
+            if !spilled && self.has_after_commit() {
+                kept.append(&mut batch);
             }
         }
         let refused = Refused::ConsumerLoop { consumer: last_adder, rounds: limit };
@@ -344,34 +392,36 @@ impl EventTransaction {
         Err(refused.into())
     }
 
-    /// Runs every consumer on one event. Answers the last one that added events.
-    pub(crate) async fn consume_all(&self, event: &Event) -> Result<Option<Arc<str>>, DbErr> {
-        let mut adder = None;
-        for consumer in self.unit.events.consumers() {
-            let before = self.level.state().buffer.len();
-            self.consume(consumer, event).await?;
-            if self.level.state().buffer.len() > before {
-                adder = Some(consumer.name.clone());
-            }
-        }
-        Ok(adder)
+    fn flushed(&self, event_ids: Vec<Uuid>, kept: Vec<Event>, spilled: bool) -> Flushed {
+        let kept = match (self.has_after_commit(), event_ids.len()) {
+            (false, _) | (true, 0) => None,
+            (true, count) if spilled => Some(CommittedEvents::Stored { count }),
+            _ => Some(CommittedEvents::Here(kept)),
+        };
+        Flushed { event_ids, kept }
     }
 
-    async fn consume(&self, consumer: &ConsumerEntry, event: &Event) -> Result<(), DbErr> {
-        let doubt = self.level.doubt("a consumer was cancelled or panicked");
-        let result = consumer.consumer.handle(self, event).await;
-        doubt.settle();
-        result.map_err(|error| {
-            let refused = Refused::Consumer {
-                consumer: consumer.name.clone(),
-                event_type: event.event_type.to_string(),
-                source: Arc::from(error),
-            };
-            self.level.poison(&refused.to_string());
-            DbErr::from(refused)
-        })?;
+    fn has_after_commit(&self) -> bool {
+        self.unit.depth.is_some() && !self.unit.events.after_commit().is_empty()
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.unit.events
+    }
+
+    /// How many events wait to be written.
+    pub(crate) fn buffered(&self) -> usize {
+        self.level.state().buffer.len()
+    }
+
+    /// To be armed before a consumer is called.
+    pub(crate) fn doubt_consumer(&self) -> level::Doubt {
+        self.level.doubt("a consumer was cancelled")
+    }
+
+    /// What a consumer left to be done. One that swallowed a database error must not let the unit go on.
+    pub(crate) async fn settle_consumer(&self) -> Result<(), DbErr> {
         self.caught_up().await?;
-        // A consumer that swallowed a database error must not let the unit go on.
         Ok(self.level.check_writable()?)
     }
 

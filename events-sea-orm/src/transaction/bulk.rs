@@ -1,10 +1,9 @@
 //! What bulk writes need of a unit of work: its connection for many statements, and a log that does not wait for the
 //! commit.
 
-use sea_orm::{
-    ColumnTrait, DbBackend, DbErr, EntityTrait, ExecResult, FromQueryResult, QueryFilter, QueryOrder,
-    QueryResult, QuerySelect, QueryTrait, Statement, StatementBuilder,
-};
+use std::sync::atomic::Ordering;
+
+use sea_orm::{DbBackend, DbErr, ExecResult, QueryResult, Statement};
 
 use super::{
     Busy, EventTransaction,
@@ -74,7 +73,9 @@ impl EventTransaction {
 
     /// Writes the buffered events now if they are many, so that memory does not grow with the rows of a bulk write.
     pub(crate) async fn spill(&self, busy: &Busy) -> Result<(), DbErr> {
-        if self.level.state().buffer.len() >= CHUNK && !self.level.parent_waits() {
+        // What a consumer writes in bulk waits for its round, which is how other consumers get to see it.
+        let flushing = self.unit.flushing.load(Ordering::Relaxed);
+        if self.level.state().buffer.len() >= CHUNK && !self.level.parent_waits() && !flushing {
             self.write_buffer(busy).await?;
         }
         Ok(())
@@ -98,24 +99,13 @@ impl EventTransaction {
 
     /// Runs the consumers on events that were written before the commit, read back page by page.
     pub(super) async fn consume_written(&self) -> Result<(), DbErr> {
-        use store::event::{Column, Entity, Model};
-        let first = self.level.state().written.first().copied();
-        let (Some(first), false) = (first, self.unit.events.consumers().is_empty()) else { return Ok(()) };
-        let of_unit = || Entity::find().filter(Column::UnitId.eq(self.unit.id)).order_by_asc(Column::Seq);
-        let read = async |select: sea_orm::Select<Entity>| {
-            let busy = self.unit.busy().await;
-            let statement = StatementBuilder::build(&select.into_query(), &self.unit.backend);
-            let rows = self.query_own(&busy, statement).await?;
-            rows.iter().map(|row| Model::from_query_result(row, "")).collect::<Result<Vec<_>, DbErr>>()
-        };
-        let mut page = read(Entity::find().filter(Column::Id.eq(first))).await?;
-        while let Some(last) = page.last() {
-            let next = of_unit().filter(Column::Seq.gt(last.seq)).limit(CHUNK as u64);
-            for row in &page {
-                let event = row.to_event().map_err(Refused::from)?;
-                self.consume_all(&event).await?;
-            }
-            page = read(next).await?;
+        let count = self.level.state().written.len();
+        if self.unit.events.in_transaction().is_empty() {
+            return Ok(());
+        }
+        let mut pages = store::Pages::of_unit(self.unit.id, count);
+        while let Some(page) = pages.next(self).await? {
+            self.consume(&page).await?;
         }
         Ok(())
     }
