@@ -376,15 +376,15 @@ impl EventTransaction {
             let busy = self.unit.busy().await;
             let mut batch = self.write_buffer(&busy).await?;
             drop(busy);
-            if batch.is_empty() {
-                let event_ids = std::mem::take(&mut self.level.state().written);
-                return Ok(self.flushed(event_ids, kept, spilled));
-            }
             if let Some(adder) = self.consume(&batch).await? {
                 last_adder = adder;
             }
             if !spilled && self.has_after_commit() {
                 kept.append(&mut batch);
+            }
+            if self.buffered() == 0 {
+                let event_ids = std::mem::take(&mut self.level.state().written);
+                return Ok(self.flushed(event_ids, kept, spilled));
             }
         }
         let refused = Refused::ConsumerLoop { consumer: last_adder, rounds: limit };

@@ -62,7 +62,10 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
+    /// Whether a worker is alive.
     working: bool,
+    /// Whether it has a job in hand.
+    busy: bool,
     closed: bool,
 }
 
@@ -92,7 +95,7 @@ impl Queue {
     /// How many units of work it has not done with.
     pub(crate) fn waiting(&self) -> usize {
         let state = self.state();
-        state.jobs.len() + usize::from(state.working)
+        state.jobs.len() + usize::from(state.busy)
     }
 
     /// Says and counts that events never reach the consumer.
@@ -203,7 +206,7 @@ impl Queue {
     }
 
     fn finish(&self, result: Result<(), ConsumerFailure>, events: Call<'_>) {
-        self.subscription.counters.called(result.as_ref().map(|()| ()), events.len());
+        self.subscription.counters.called(result.as_ref(), events.len());
         if let (Err(error), Some(first)) = (result, events.first()) {
             tracing::error!(
                 consumer = &*self.subscription.name,
@@ -261,6 +264,7 @@ impl Worker {
         self.job = state.jobs.pop_front();
         self.at_rest = self.job.is_none();
         state.working = !self.at_rest;
+        state.busy = state.working;
         drop(state);
         if self.at_rest {
             self.queue.rest.notify_waiters();
@@ -274,7 +278,11 @@ impl Drop for Worker {
         if self.at_rest {
             return; // and another one may be at work already
         }
-        self.queue.state().working = false;
+        {
+            let mut state = self.queue.state();
+            state.working = false;
+            state.busy = false;
+        }
         if let Some(job) = self.job.take() {
             self.queue.drop_events(&job.unit, "its runtime ended while it was at work");
         }

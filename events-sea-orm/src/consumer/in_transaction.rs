@@ -77,7 +77,7 @@ impl EventTransaction {
         result: Result<(), ConsumerFailure>,
         events: Call<'_>,
     ) -> Result<(), Refused> {
-        subscription.counters.called(result.as_ref().map(|()| ()), events.len());
+        subscription.counters.called(result.as_ref(), events.len());
         result.map_err(|failure| {
             let refused = refused(subscription, failure, events);
             self.poison(&refused.to_string());
@@ -121,7 +121,7 @@ async fn end(
         Ok(()) => savepoint.settle_consumer().await.map_err(|error| ConsumerFailure::Error(Arc::new(error))),
         failed => failed,
     };
-    subscription.counters.called(result.as_ref().map(|()| ()), events.len());
+    subscription.counters.called(result.as_ref(), events.len());
     let Err(failure) = result else {
         // Boxed: committing runs consumers, as far as the compiler knows.
         return Ok(Box::pin(savepoint.commit()).await?);

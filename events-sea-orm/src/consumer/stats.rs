@@ -66,7 +66,7 @@ impl Counters {
     }
 
     /// Counts events by what became of the call with them.
-    pub(super) fn called(&self, result: Result<(), &ConsumerFailure>, events: usize) {
+    pub(super) fn called(&self, result: Result<&(), &ConsumerFailure>, events: usize) {
         let counter = match result {
             Ok(()) => &self.handled,
             Err(ConsumerFailure::Error(_)) => &self.failed,

@@ -17,7 +17,6 @@ use tests::{
     new_campaign, refusal, types,
 };
 
-mod consumers;
 mod generic;
 mod links;
 mod log;
