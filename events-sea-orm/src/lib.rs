@@ -52,6 +52,8 @@ mod saves;
 mod scope;
 mod soft_delete;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tracked;
 mod transaction;
 mod transitions;

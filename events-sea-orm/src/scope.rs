@@ -254,6 +254,8 @@ pub(crate) async fn after<C: ConnectionTrait>(
     };
     if !events.is_empty() {
         db.execute(&store::insert_values(&events)).await?;
+        #[cfg(feature = "testing")]
+        crate::testing::note_unit(scope.unit_id);
     }
     pending.recorded();
     if events.is_empty() || scope.events.in_transaction().is_empty() {

@@ -414,6 +414,16 @@ impl EventTransaction {
         self.level.state().buffer.len()
     }
 
+    /// What waits to be written on this level and those around it, outermost first.
+    #[cfg(feature = "testing")]
+    pub(crate) fn all_buffered(&self) -> Vec<Event> {
+        let mut levels = vec![Arc::clone(&self.level)];
+        while let Some(parent) = levels.last().and_then(|level| level.parent.clone()) {
+            levels.push(parent);
+        }
+        levels.iter().rev().flat_map(|level| level.state().buffer.clone()).collect()
+    }
+
     /// To be armed before a consumer is called.
     pub(crate) fn doubt_consumer(&self) -> level::Doubt {
         self.level.doubt("a consumer was cancelled")

@@ -93,6 +93,8 @@ impl EventTransaction {
             self.send(busy, Verb::Execute, statement).await?;
         }
         doubt.settle();
+        #[cfg(feature = "testing")]
+        crate::testing::note_unit(self.unit.id);
         self.level.state().written.extend(batch.iter().map(|event| event.id));
         Ok(batch)
     }
