@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::error::Refused;
+use crate::{error::Refused, observe};
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
 static UNRECORDED: AtomicU64 = AtomicU64::new(0);
@@ -35,6 +35,7 @@ pub(crate) fn refuse(what: &'static str, refused: Refused) -> Result<(), Refused
         return Err(refused);
     }
     UNRECORDED.fetch_add(1, Ordering::Relaxed);
+    observe::unrecorded(what);
     let mut warned = WARNED.lock().unwrap_or_else(PoisonError::into_inner);
     if warned.get_or_insert_default().insert(what) {
         tracing::warn!(object_type = what, %refused, "a tracked write leaves no event");

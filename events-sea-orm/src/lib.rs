@@ -47,6 +47,7 @@ mod events;
 mod hooks;
 #[cfg(feature = "migration")]
 pub mod migration;
+mod observe;
 mod record;
 mod saves;
 mod scope;
@@ -63,6 +64,8 @@ mod verify;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod web;
 mod withhold;
+#[doc = include_str!("observability.md")]
+pub mod observability {}
 #[doc = include_str!("writes.md")]
 pub mod writes {}
 

@@ -19,6 +19,7 @@ use crate::{
     backend::{self, Lock},
     error::Refused,
     events::Events,
+    observe,
     record::{self, Change},
     store,
     tracked::{Definition, RowImage, Rows, TeamSource},
@@ -254,6 +255,7 @@ pub(crate) async fn after<C: ConnectionTrait>(
     };
     if !events.is_empty() {
         db.execute(&store::insert_values(&events)).await?;
+        observe::written(&events);
         #[cfg(feature = "testing")]
         crate::testing::note_unit(scope.unit_id);
     }

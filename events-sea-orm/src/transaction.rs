@@ -27,6 +27,7 @@ use sea_orm::{
     EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
 };
 use tokio::sync::mpsc;
+use tracing::Instrument;
 use uuid::Uuid;
 
 #[cfg(feature = "stream")]
@@ -44,6 +45,7 @@ use crate::{
     consumer::after_commit::{self, Committed, CommittedEvents},
     error::{CommitError, Refused, UnknownCommit},
     events::Events,
+    observe::{self, UnitEnd},
     record::{self, SaveOptions},
     saves,
     tracked::Tracked,
@@ -84,6 +86,8 @@ struct Unit {
     backend: DbBackend,
     /// Held while the connection is in use, so that a tracked save is one step and a drop knows.
     gate: Arc<Gate<()>>,
+    /// What its saves and its commit are traced in.
+    span: tracing::Span,
     /// How many after-commit consumers led to this unit, one through the other. None in a scope, whose COMMIT nobody
     /// here sees.
     depth: Option<usize>,
@@ -149,11 +153,13 @@ impl EventTransaction {
         depth: Option<usize>,
     ) -> Self {
         let backend = sea_orm::ConnectionTrait::get_database_backend(&inner);
+        let id = Uuid::now_v7();
         Self {
             inner: Some(Arc::new(inner)),
             level: Arc::new(Level::root(team)),
             unit: Arc::new(Unit {
-                id: Uuid::now_v7(),
+                id,
+                span: observe::unit_span(id),
                 events,
                 context,
                 backend,
@@ -251,21 +257,36 @@ impl EventTransaction {
     }
 
     async fn commit_and_dispatch(mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
-        let span = tracing::debug_span!("events.commit", unit_id = %self.unit.id);
-        tracing::Instrument::instrument(
-            async move {
-                if let Err(refused) = self.level.check_writable() {
-                    self.undo(&refused).await;
-                    return Err(refused.into());
-                }
-                match self.level.parent.clone() {
-                    Some(parent) => self.commit_nested(&parent).await.map(|()| None),
-                    None => self.commit_root().await,
-                }
-            },
-            span,
-        )
-        .await
+        let span = observe::commit_span(&self.unit.span, self.unit.id);
+        let commit = async move {
+            let committed = self.commit_level().await;
+            self.count_end(match &committed {
+                Ok(_) => UnitEnd::Committed,
+                Err(CommitError::Refused(_)) => UnitEnd::Refused,
+                Err(CommitError::Failed(_)) => UnitEnd::Failed,
+                Err(CommitError::Unknown(_)) => UnitEnd::Unknown,
+            });
+            committed
+        };
+        commit.instrument(span).await
+    }
+
+    async fn commit_level(&mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
+        if let Err(refused) = self.level.check_writable() {
+            self.undo(&refused).await;
+            return Err(refused.into());
+        }
+        match self.level.parent.clone() {
+            Some(parent) => self.commit_nested(&parent).await.map(|()| None),
+            None => self.commit_root().await,
+        }
+    }
+
+    /// Counts how a unit of work ended: not a savepoint, and not what a scope wraps, whose COMMIT is the application's.
+    fn count_end(&self, end: UnitEnd) {
+        if self.level.parent.is_none() && self.unit.depth.is_some() {
+            observe::unit_ended(end);
+        }
     }
 
     /// Undoes everything since `begin`.
@@ -273,12 +294,17 @@ impl EventTransaction {
     /// # Errors
     /// The database's, if even that failed; a parent is poisoned then.
     pub async fn rollback(mut self) -> Result<(), DbErr> {
+        self.count_end(UnitEnd::RolledBack);
         self.end_by_rollback().await
     }
 
     async fn commit_root(&mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
-        let Flushed { event_ids, kept } = match self.flush().await {
-            Ok(flushed) => flushed,
+        let span = observe::flush_span();
+        let Flushed { event_ids, kept } = match self.flush().instrument(span.clone()).await {
+            Ok(flushed) => {
+                span.record("events", flushed.event_ids.len());
+                flushed
+            }
             Err(error) => {
                 let refused = Refused::of(&error).cloned();
                 let cause = refused
@@ -465,6 +491,7 @@ fn ended() -> Refused {
 impl Drop for EventTransaction {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
+        self.count_end(UnitEnd::RolledBack);
         let idle = self.unit.gate.try_lock();
         let in_doubt = idle.is_none() || self.level.is_poisoned() || self.level.state().nested_open;
         if let Some(parent) = &self.level.parent {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::{Consumer, ConsumerFailure, Subscription, run::Call, subscription::Handler};
-use crate::{connection::EventConnection, events::Events, store};
+use crate::{connection::EventConnection, events::Events, observe, store};
 
 /// What a committed unit of work leaves to its after-commit consumers.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Queue {
     /// Says and counts that events never reach the consumer.
     fn drop_events(&self, unit: &Committed, why: &str) {
         let events = unit.events.wanted(&self.subscription);
-        self.subscription.counters.dropped(events);
+        self.subscription.count_dropped(events);
         tracing::error!(
             consumer = &*self.subscription.name,
             unit_id = %unit.unit_id,
@@ -185,13 +185,7 @@ impl Queue {
         for of_team in wanted.chunk_by(|a, b| a.team_id == b.team_id) {
             let context = unit.context.clone().for_team(&of_team[0].team_id);
             let db = EventConnection::after(events.clone(), context, unit.depth + 1);
-            let span = tracing::debug_span!(
-                "events.consumer",
-                consumer = &*self.subscription.name,
-                delivery = self.subscription.delivery().as_str(),
-                unit_id = %unit.unit_id,
-                events = of_team.len(),
-            );
+            let span = observe::consumer_span(&self.subscription, unit.unit_id, of_team.len());
             tracing::Instrument::instrument(self.call(consumer, &db, of_team), span).await;
         }
     }
@@ -206,7 +200,7 @@ impl Queue {
     }
 
     fn finish(&self, result: Result<(), ConsumerFailure>, events: Call<'_>) {
-        self.subscription.counters.called(result.as_ref(), events.len());
+        self.subscription.count_call(result.as_ref(), events.len());
         if let (Err(error), Some(first)) = (result, events.first()) {
             tracing::error!(
                 consumer = &*self.subscription.name,

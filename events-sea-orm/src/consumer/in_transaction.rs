@@ -6,7 +6,7 @@ use events_core::Event;
 use sea_orm::{DbErr, TransactionTrait};
 
 use super::{Consumer, ConsumerFailure, OnError, Subscription, run::Call, subscription::Handler};
-use crate::{error::Refused, transaction::EventTransaction};
+use crate::{error::Refused, observe, transaction::EventTransaction};
 
 impl EventTransaction {
     /// Runs every consumer, one after the other, on those events of a round that it wants. Answers the last one that
@@ -35,13 +35,7 @@ impl EventTransaction {
         consumer: &dyn Consumer,
         events: Call<'_>,
     ) -> Result<(), DbErr> {
-        let span = tracing::debug_span!(
-            "events.consumer",
-            consumer = &*subscription.name,
-            delivery = subscription.delivery().as_str(),
-            unit_id = %self.unit_id(),
-            events = events.len(),
-        );
+        let span = observe::consumer_span(subscription, self.unit_id(), events.len());
         let work = async {
             match subscription.on_error {
                 OnError::Abort => self.deliver_or_abort(subscription, consumer, events).await,
@@ -77,7 +71,7 @@ impl EventTransaction {
         result: Result<(), ConsumerFailure>,
         events: Call<'_>,
     ) -> Result<(), Refused> {
-        subscription.counters.called(result.as_ref(), events.len());
+        subscription.count_call(result.as_ref(), events.len());
         result.map_err(|failure| {
             let refused = refused(subscription, failure, events);
             self.poison(&refused.to_string());
@@ -121,7 +115,7 @@ async fn end(
         Ok(()) => savepoint.settle_consumer().await.map_err(|error| ConsumerFailure::Error(Arc::new(error))),
         failed => failed,
     };
-    subscription.counters.called(result.as_ref(), events.len());
+    subscription.count_call(result.as_ref(), events.len());
     let Err(failure) = result else {
         // Boxed: committing runs consumers, as far as the compiler knows.
         return Ok(Box::pin(savepoint.commit()).await?);

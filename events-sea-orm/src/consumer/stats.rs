@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use super::{Subscription, run::ConsumerFailure};
+use crate::observe;
 
 /// When a consumer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,21 +62,6 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn dropped(&self, events: usize) {
-        add(&self.dropped, events);
-    }
-
-    /// Counts events by what became of the call with them.
-    pub(super) fn called(&self, result: Result<&(), &ConsumerFailure>, events: usize) {
-        let counter = match result {
-            Ok(()) => &self.handled,
-            Err(ConsumerFailure::Error(_)) => &self.failed,
-            Err(ConsumerFailure::Panicked { .. }) => &self.panicked,
-            Err(ConsumerFailure::TimeBudget { .. }) => &self.timed_out,
-        };
-        add(counter, events);
-    }
-
     fn read(&self, name: &Arc<str>, delivery: Delivery, waiting: usize) -> ConsumerStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ConsumerStats {
@@ -91,11 +77,29 @@ impl Counters {
     }
 }
 
-fn add(counter: &AtomicU64, events: usize) {
-    counter.fetch_add(events as u64, Ordering::Relaxed);
-}
-
 impl Subscription {
+    /// Counts events by what became of the call with them.
+    pub(super) fn count_call(&self, result: Result<&(), &ConsumerFailure>, events: usize) {
+        let counters = &self.counters;
+        let (counter, outcome) = match result {
+            Ok(()) => (&counters.handled, "handled"),
+            Err(ConsumerFailure::Error(_)) => (&counters.failed, "failed"),
+            Err(ConsumerFailure::Panicked { .. }) => (&counters.panicked, "panicked"),
+            Err(ConsumerFailure::TimeBudget { .. }) => (&counters.timed_out, "timed_out"),
+        };
+        self.count(counter, outcome, events);
+    }
+
+    /// Counts events that it is not handed.
+    pub(super) fn count_dropped(&self, events: usize) {
+        self.count(&self.counters.dropped, "dropped", events);
+    }
+
+    fn count(&self, counter: &AtomicU64, outcome: &'static str, events: usize) {
+        counter.fetch_add(events as u64, Ordering::Relaxed);
+        observe::consumed(self, outcome, events);
+    }
+
     pub(crate) fn stats(&self, waiting: usize) -> ConsumerStats {
         self.counters.read(&self.name, self.delivery(), waiting)
     }

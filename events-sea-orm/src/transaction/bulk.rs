@@ -10,7 +10,7 @@ use super::{
     level::Doubt,
     write::{Reply, Verb},
 };
-use crate::{bulk::CHUNK, error::Refused, store, tracked::Definition, withhold::withhold_for};
+use crate::{bulk::CHUNK, error::Refused, observe, store, tracked::Definition, withhold::withhold_for};
 
 impl EventTransaction {
     pub(crate) fn backend(&self) -> DbBackend {
@@ -93,6 +93,7 @@ impl EventTransaction {
             self.send(busy, Verb::Execute, statement).await?;
         }
         doubt.settle();
+        observe::written(&batch);
         #[cfg(feature = "testing")]
         crate::testing::note_unit(self.unit.id);
         self.level.state().written.extend(batch.iter().map(|event| event.id));

@@ -34,6 +34,22 @@ pub(crate) enum Kind {
     Schema,
 }
 
+impl Kind {
+    /// As spans name it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Insert => "insert",
+            Self::Upsert => "upsert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::With => "with",
+            Self::Raw => "raw",
+            Self::Schema => "schema",
+        }
+    }
+}
+
 /// A statement's kind and the tables it writes.
 #[derive(Debug)]
 pub(crate) struct Inspected {

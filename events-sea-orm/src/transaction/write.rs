@@ -7,6 +7,7 @@ use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbErr, ExecResult, QueryResult, Statement, StatementBuilder, Value,
     sea_query::UpdateStatement,
 };
+use tracing::{Instrument, Span};
 
 use super::{
     Announcement, Busy, EventTransaction, Kind, ended, guard,
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     backend::{self, Lock},
     error::Refused,
+    observe,
     record::{self, Change, SaveOptions},
     tracked::{Definition, OLD, RowImage},
     withhold::withhold,
@@ -115,6 +117,20 @@ impl EventTransaction {
         if announced.is_empty() {
             return self.unannounced_write(verb, inspected, statement).await;
         }
+        let span = announced
+            .first()
+            .map(|first| observe::save_span(&self.unit.span, first.definition(), first.kind));
+        let save = self.announced_write(verb, statement, update, announced);
+        save.instrument(span.unwrap_or_else(Span::none)).await
+    }
+
+    async fn announced_write(
+        &self,
+        verb: Verb,
+        statement: Statement,
+        update: Option<&UpdateStatement>,
+        announced: Vec<Announcement>,
+    ) -> Result<Reply, DbErr> {
         let (busy, doubt) = self.begin_write().await?;
         let redacts = announced.iter().any(|announcement| announcement.definition().redacts());
         let reply = match update.and_then(|update| self.with_old(update, &announced)) {
