@@ -64,6 +64,9 @@ mod verify;
 #[cfg(any(feature = "axum", feature = "tower"))]
 mod web;
 mod withhold;
+#[cfg(feature = "testing")]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
 #[doc = include_str!("observability.md")]
 pub mod observability {}
 #[doc = include_str!("writes.md")]

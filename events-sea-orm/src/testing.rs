@@ -12,7 +12,7 @@
 //! let captured = testing::capture(&events, async {
 //!     let txn = events.begin(testing::context()).await?;
 //!     txn.emit(Event::custom("launch_approved").json("by phone".into())).await?;
-//!     txn.commit().await
+//!     Ok::<_, sea_orm::DbErr>(txn.commit().await?)
 //! });
 //! let (outcome, recorded) = captured.await?;
 //! outcome?;
@@ -64,7 +64,7 @@ pub fn check(events: &[Event], expected: &[Expected], and_more: bool) {
     }
 }
 
-/// Asserts that these events, and no others, were recorded, in this order. `..` at the end lets more follow.
+/// Asserts that these events, and no others, were recorded, in this order. `..` after them lets more follow.
 ///
 /// ```
 /// # use events_sea_orm::{assert_events, testing::{created, updated, custom}, Event};
@@ -74,7 +74,7 @@ pub fn check(events: &[Event], expected: &[Expected], and_more: bool) {
 ///     updated("campaign").change("budget", 1_000, 2_500).redacted("api_key"),
 ///     custom("launch_approved").object("campaign", 1),
 /// ]);
-/// assert_events!(events, [created("campaign"), ..]);
+/// assert_events!(events, [created("campaign")], ..);
 /// # }
 /// ```
 #[macro_export]
@@ -82,7 +82,7 @@ macro_rules! assert_events {
     ($events:expr, [$($expected:expr),* $(,)?] $(,)?) => {
         $crate::testing::check(::core::convert::AsRef::<[$crate::Event]>::as_ref(&$events), &[$($expected),*], false)
     };
-    ($events:expr, [$($expected:expr,)* ..] $(,)?) => {
+    ($events:expr, [$($expected:expr),* $(,)?], ..) => {
         $crate::testing::check(::core::convert::AsRef::<[$crate::Event]>::as_ref(&$events), &[$($expected),*], true)
     };
 }
