@@ -17,9 +17,11 @@ use tracing_subscriber::{Layer, layer::Context, prelude::*, registry::LookupSpan
 
 const TABLES: &str = include_str!("../../events-sea-orm/src/observability.md");
 
+type Names = BTreeSet<String>;
+
 /// Names of spans, with their fields and their parents.
 #[derive(Clone, Default)]
-struct Spans(Arc<Mutex<BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>>>);
+struct Spans(Arc<Mutex<BTreeMap<String, (Names, Names)>>>);
 
 impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
@@ -44,7 +46,7 @@ fn rows(heading: &str) -> Vec<Vec<&'static str>> {
 }
 
 /// What stands in backticks.
-fn quoted(cell: &str) -> BTreeSet<String> {
+fn quoted(cell: &str) -> Names {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
@@ -114,6 +116,6 @@ fn spans_and_counters_are_the_documented_ones() {
     assert_eq!(of("leave_a_commit", "in_transaction", "handled"), Some(1));
     assert_eq!(of("Failing", "in_transaction", "failed"), Some(1));
     assert_eq!(of("Recorder", "after_commit", "handled"), Some(2));
-    let documented: BTreeSet<String> = rows("# Counters").iter().flat_map(|row| quoted(row[0])).collect();
+    let documented: Names = rows("# Counters").iter().flat_map(|row| quoted(row[0])).collect();
     assert!(counted.keys().all(|(name, _)| documented.contains(name)), "{counted:?}");
 }

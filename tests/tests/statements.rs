@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use events_sea_orm::{ActiveModelEvents, EntityEvents, Event, Events};
+use events_sea_orm::{
+    ActiveModelEvents, ConsumerError, EntityEvents, Event, EventConnection, EventTransaction, Events,
+    OnError, Subscription,
+};
 use sea_orm::{
     ActiveModelTrait, DatabaseConnection, DbBackend, EntityTrait, ExprTrait, IntoActiveModel, Set,
     TransactionTrait, sea_query::Expr,
@@ -23,6 +26,7 @@ tests::conformance! {
     reads_cost_nothing,
     events_of_nested_units_are_written_once,
     bulk_calls_send_the_same_whatever_the_rows,
+    consumers_cost_statements_only_where_their_failures_are_logged,
 }
 
 /// A pool of one connection whose statements are seen.
@@ -303,4 +307,46 @@ async fn bulk_calls_send_the_same_whatever_the_rows(db: Arc<TestDb>) {
         };
         seen.assert_unit(1, deletes, EVENTS);
     }
+}
+
+async fn nothing(_: &EventTransaction, _: &Event) -> Result<(), ConsumerError> {
+    Ok(())
+}
+
+async fn nothing_after(_: &EventConnection, _: &Event) -> Result<(), ConsumerError> {
+    Ok(())
+}
+
+async fn consumers_cost_statements_only_where_their_failures_are_logged(db: Arc<TestDb>) {
+    let mut seen = Seen::on(&db).await;
+    let backend = seen.pool.get_database_backend();
+    let with = async |inside: usize, logged: usize| {
+        let mut builder = Events::builder(seen.pool.clone()).without_registered_consumers();
+        for n in 0..inside + logged {
+            let on_error = if n < inside { OnError::Abort } else { OnError::Log };
+            let subscription = Subscription::in_transaction(nothing).on_error(on_error);
+            builder = builder.subscribe(subscription.named(n.to_string()));
+        }
+        builder.subscribe(Subscription::after_commit(nothing_after)).build().await.unwrap()
+    };
+    let (five, logged) = (with(5, 0).await, with(0, 1).await);
+    let save: &[&str] = match backend {
+        DbBackend::MySql => &["INSERT campaigns", "SELECT campaigns"],
+        _ => &["INSERT campaigns"],
+    };
+    seen.events = five;
+    seen.create(2).await;
+    seen.events.drain().await;
+    seen.assert_unit(2, save, EVENTS);
+    seen.events = logged;
+    seen.create(2).await;
+    seen.events.drain().await;
+    // One savepoint an event; of an embedded database they are not seen, as BEGIN is not.
+    let expected = if backend == DbBackend::Sqlite { 0 } else { 2 };
+    let statements = seen.take();
+    for verb in ["SAVEPOINT", "RELEASE"] {
+        let found = statements.iter().filter(|statement| statement.starts_with(verb)).count();
+        assert_eq!(found, expected, "{statements:?}");
+    }
+    assert_eq!(statements.iter().filter(|statement| *statement == "INSERT events").count(), 1);
 }

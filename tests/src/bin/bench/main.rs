@@ -3,8 +3,10 @@
 //! `saves`: create, load-modify-save and delete on each database, with 1 and 10 saves a unit; the two kinds alternate,
 //! and the figure is the median of the paired ratios. `diff`: what a save computes, without a database. `bytes`: what
 //! an event takes with its indexes. `bulk`: 10,000 rows at once. `guard`: what each statement's way through it costs.
+//! `consumers`: what consumers that do nothing add to a unit of work.
 
 mod bulk;
+mod consumers;
 mod guard;
 
 use std::time::Instant;
@@ -368,6 +370,11 @@ async fn main() {
             && let Some(db) = new().await
         {
             guard::measure(name, db).await;
+        }
+        if wanted("consumers")
+            && let Some(db) = new().await
+        {
+            consumers::measure(name, db).await;
         }
         if wanted("bytes")
             && let Some(db) = new().await
