@@ -22,18 +22,11 @@ use crate::{
 pub struct EventConnection {
     events: Events,
     context: Context,
-    /// How many after-commit consumers led to it, one through the other.
-    depth: usize,
 }
 
 impl EventConnection {
     pub(crate) fn new(events: Events, context: Context) -> Self {
-        Self::after(events, context, 0)
-    }
-
-    /// What an after-commit consumer is given.
-    pub(crate) fn after(events: Events, context: Context, depth: usize) -> Self {
-        Self { events, context, depth }
+        Self { events, context }
     }
 
     /// For whom.
@@ -108,7 +101,7 @@ impl TransactionTrait for EventConnection {
     type Transaction = EventTransaction;
 
     async fn begin(&self) -> Result<EventTransaction, DbErr> {
-        self.begin_with_options(self.events.options()).await
+        self.events.begin(self.context.clone()).await
     }
 
     async fn begin_with_config(
@@ -127,7 +120,7 @@ impl TransactionTrait for EventConnection {
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<EventTransaction, DbErr> {
         let (events, context) = (self.events.clone(), self.context.clone());
-        EventTransaction::start(events, context, self.events.pool(), options, self.depth).await
+        EventTransaction::start(events, context, self.events.pool(), options).await
     }
 
     async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>

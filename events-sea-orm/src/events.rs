@@ -230,7 +230,7 @@ impl Events {
     /// # Errors
     /// A [`Refused`] for a context without a team or with an identifier that cannot be stored; else the database's.
     pub async fn begin(&self, context: Context) -> Result<EventTransaction, DbErr> {
-        EventTransaction::start(self.clone(), context, self.pool(), self.0.options, 0).await
+        EventTransaction::start(self.clone(), context, self.pool(), self.0.options).await
     }
 
     /// Runs `work` in a unit of its own: commits if it answers `Ok`, rolls back if `Err`.

@@ -135,13 +135,12 @@ impl EventTransaction {
         context: Context,
         pool: &DatabaseConnection,
         options: TransactionOptions,
-        depth: usize,
     ) -> Result<Self, DbErr> {
         let context = events.check_context(context)?;
         let options = backend::begin_options(pool.get_database_backend(), options);
         let inner = pool.begin_with_options(options).await?;
         let team = context.team_scope().clone();
-        Ok(Self::over(inner, events, context, team, Some(depth)))
+        Ok(Self::over(inner, events, context, team, Some(after_commit::depth())))
     }
 
     /// A unit of work of this team over a transaction (or savepoint) that is open already.

@@ -14,6 +14,15 @@ use uuid::Uuid;
 use super::{Consumer, ConsumerFailure, Subscription, run::Call, subscription::Handler};
 use crate::{connection::EventConnection, events::Events, observe, store};
 
+tokio::task_local! {
+    static DEPTH: usize;
+}
+
+/// How many after-commit consumers led to what runs here, one through the other.
+pub(crate) fn depth() -> usize {
+    DEPTH.try_get().unwrap_or_default()
+}
+
 /// What a committed unit of work leaves to its after-commit consumers.
 #[derive(Debug)]
 pub(crate) struct Committed {
@@ -184,9 +193,10 @@ impl Queue {
             batch.iter().filter(|event| self.subscription.filter.matches(event)).collect();
         for of_team in wanted.chunk_by(|a, b| a.team_id == b.team_id) {
             let context = unit.context.clone().for_team(&of_team[0].team_id);
-            let db = EventConnection::after(events.clone(), context, unit.depth + 1);
+            let db = events.connection(context);
             let span = observe::consumer_span(&self.subscription, unit.unit_id, of_team.len());
-            tracing::Instrument::instrument(self.call(consumer, &db, of_team), span).await;
+            let call = DEPTH.scope(unit.depth + 1, self.call(consumer, &db, of_team));
+            tracing::Instrument::instrument(call, span).await;
         }
     }
 
