@@ -32,3 +32,16 @@ impl Errors {
         self.0.map(|error| error.into_compile_error()).unwrap_or_default()
     }
 }
+
+/// The messages of the errors in an expansion, in order.
+#[cfg(test)]
+pub(crate) fn messages(output: TokenStream) -> Vec<String> {
+    let file: syn::File = syn::parse2(output).unwrap();
+    let messages = file.items.iter().filter_map(|item| match item {
+        syn::Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
+            Some(item.mac.parse_body::<syn::LitStr>().ok()?.value())
+        }
+        _ => None,
+    });
+    messages.collect()
+}

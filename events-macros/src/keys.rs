@@ -167,6 +167,14 @@ impl Key {
         }
     }
 
+    /// `key(..)`, or `None` for what has no parentheses.
+    pub(crate) fn in_parentheses(&self) -> Option<TokenStream> {
+        match &self.value {
+            Value::List(group) => Some(group.stream()),
+            _ => None,
+        }
+    }
+
     /// `key = value`; the message is for a key without one.
     pub(crate) fn expr(self, message: &str) -> syn::Result<Expr> {
         match self.value {
@@ -177,7 +185,7 @@ impl Key {
 }
 
 /// A value that came through a `macro_rules!` stands in a group that nobody wrote.
-fn ungrouped(expr: Expr) -> Expr {
+pub(crate) fn ungrouped(expr: Expr) -> Expr {
     match expr {
         Expr::Group(group) => ungrouped(*group.expr),
         other => other,

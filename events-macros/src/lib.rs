@@ -2,6 +2,7 @@
 //! that stands beside the model can be mistaken for what the output means.
 
 mod behavior;
+mod consumer;
 mod errors;
 mod keys;
 #[cfg(test)]
@@ -72,4 +73,64 @@ pub fn derive_tracked(input: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn tracked_behavior(arguments: TokenStream, item: TokenStream) -> TokenStream {
     behavior::expand(arguments.into(), item.into()).into()
+}
+
+/// Registers a consumer: `Events::builder(db).build()` finds it without being told of it.
+///
+/// Stands on one of these, which stays as it is:
+/// - `async fn(&EventTransaction, &Event) -> Result<(), ConsumerError>`, which runs in the transaction of the change, at
+///   its commit;
+/// - `async fn(&EventConnection, &Event) -> Result<(), ConsumerError>`, which runs after the commit;
+/// - `impl Consumer for Type` or `impl Consumer<EventConnection> for Type`, the same two, where `Type` is a struct without
+///   fields.
+///
+/// None of them has generic parameters. A consumer that holds something, or is of a generic type, is registered on the
+/// builder: `.subscribe(Subscription::in_transaction(consumer))`.
+///
+/// `#[event_consumer(..)]`, each option as it is needed:
+/// - `on(Created, Updated, StateChanged, Deleted, Restored, custom("launch_approved"))`: the types of the events that reach
+///   it. Every type unless said.
+/// - `object = campaign::Entity`, or `object(campaign::Entity, brand::Entity)`: only events about rows of these tracked
+///   entities. Events about anything, and about nothing, unless said.
+/// - `delivery = "in_transaction"` or `"after_commit"`: when it runs. In the transaction unless said; then its error rolls
+///   the change back. `"after_commit"` is best effort: a crash loses what was still to be delivered.
+/// - `name = "post_to_thread"`: its name in logs, statistics and `without_consumer`, unique in the application. The name of
+///   the function or type unless said.
+/// - `order = 10`: its place among the consumers of a unit of work, an `i32`; lower ones run first. 0 unless said.
+/// - `on_error = "log"`, in the transaction: its failure is logged and alone rolled back, and the change goes on. `"abort"`
+///   unless said.
+/// - `time_budget_ms = 250`: how long one call of it may take before it counts as failed. 5 seconds in the transaction and
+///   30 after the commit, unless said.
+/// - `crate = path`: where `events_sea_orm` is found.
+///
+/// # Consumers in another crate
+///
+/// The compiler leaves out a dependency that nothing names, and its consumers with it. So the application names each crate
+/// whose consumers it wants, anywhere: by something it uses of it, or with `use my_consumers as _;`. That is enough in
+/// release builds and under link-time optimization too. A test names its own package's library likewise.
+///
+/// `events.consumer_stats()` lists the consumers that were found.
+///
+/// # Examples
+///
+/// ```text
+/// #[event_consumer(on(StateChanged, custom("launch_approved")), object = campaign::Entity)]
+/// async fn post_to_thread(txn: &EventTransaction, event: &Event) -> Result<(), ConsumerError> {
+///     let post = post::ActiveModel { text: Set(event.event_type.to_string()), ..Default::default() };
+///     post.insert(txn).await?;
+///     Ok(())
+/// }
+///
+/// struct SearchIndex;
+///
+/// #[event_consumer(delivery = "after_commit", name = "search", time_budget_ms = 2000)]
+/// impl Consumer<EventConnection> for SearchIndex {
+///     fn handle<'a>(&'a self, db: &'a EventConnection, event: &'a Event) -> ConsumerFuture<'a> {
+///         Box::pin(async move { index(db, event).await })
+///     }
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn event_consumer(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    consumer::expand(arguments.into(), item.into()).into()
 }

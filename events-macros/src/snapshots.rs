@@ -18,6 +18,27 @@ fn tracked_behavior(arguments: &str, hooks: &str) -> Vec<Item> {
     items(crate::behavior::expand(parse(arguments), parse(&item)))
 }
 
+/// What `#[event_consumer]` writes beside this item.
+fn event_consumer(arguments: &str, item: &str) -> Vec<Item> {
+    let mut items = items(crate::consumer::expand(parse(arguments), parse(item)));
+    items.remove(0);
+    items
+}
+
+/// What `#[event_consumer]` submits.
+fn submitted(arguments: &str, item: &str) -> String {
+    let items = event_consumer(arguments, item);
+    let [Item::Const(item)] = &*items else { panic!("{}", text(&items)) };
+    let Expr::Block(block) = &*item.expr else { panic!("{}", text(&items)) };
+    let [Stmt::Item(Item::Macro(syn::ItemMacro { mac, .. })) | Stmt::Macro(syn::StmtMacro { mac, .. })] =
+        &*block.block.stmts
+    else {
+        panic!("{}", text(&items))
+    };
+    let submitted: Expr = mac.parse_body().unwrap();
+    text(&[syn::parse_quote!(fn submitted() { #submitted })])
+}
+
 fn parse(text: &str) -> TokenStream {
     text.parse().unwrap()
 }
@@ -459,6 +480,88 @@ fn hooks_of_the_users_own() {
     ");
 }
 
+const CONSUMER: &str = "async fn tell(txn: &EventTransaction, event: &Event) -> Result<(), ConsumerError> {}";
+
+#[test]
+fn consumer() {
+    insta::assert_snapshot!(text(&event_consumer("", CONSUMER)), @r#"
+    const _: () = {
+        ::events_sea_orm::__private::inventory::submit! {
+            ::events_sea_orm::__private::RegisteredConsumer(|| {
+            ::events_sea_orm::Subscription::in_transaction(tell).named("tell") })
+        }
+    };
+    "#);
+    insta::assert_snapshot!(submitted("", CONSUMER), @r#"
+    fn submitted() {
+        ::events_sea_orm::__private::RegisteredConsumer(|| {
+            ::events_sea_orm::Subscription::in_transaction(tell).named("tell")
+        })
+    }
+    "#);
+}
+
+#[test]
+fn consumer_with_every_option() {
+    let arguments = "on(Created, custom(\"launched\"), Deleted), object(campaign::Entity, brand::Entity), \
+        delivery = \"in_transaction\", name = \"told\", order = -10, on_error = \"log\", time_budget_ms = 250";
+    insta::assert_snapshot!(submitted(arguments, CONSUMER), @r#"
+    fn submitted() {
+        ::events_sea_orm::__private::RegisteredConsumer(|| {
+            ::events_sea_orm::Subscription::in_transaction(tell)
+                .named("told")
+                .on([
+                    ::events_sea_orm::EventType::Created,
+                    ::events_sea_orm::EventType::Deleted,
+                ])
+                .on_custom("launched")
+                .object::<campaign::Entity>()
+                .object::<brand::Entity>()
+                .order(-10)
+                .on_error(::events_sea_orm::OnError::Log)
+                .time_budget(::core::time::Duration::from_millis(250))
+        })
+    }
+    "#);
+}
+
+#[test]
+fn consumer_after_the_commit() {
+    let item = "impl Consumer<EventConnection> for told::Tell {}";
+    insta::assert_snapshot!(submitted("delivery = \"after_commit\", object = campaign::Entity", item), @r#"
+    fn submitted() {
+        ::events_sea_orm::__private::RegisteredConsumer(|| {
+            ::events_sea_orm::Subscription::after_commit(told::Tell {})
+                .named("Tell")
+                .object::<campaign::Entity>()
+        })
+    }
+    "#);
+}
+
+#[test]
+fn consumer_of_a_keyword() {
+    let item = CONSUMER.replace("tell", "r#yield");
+    insta::assert_snapshot!(submitted("on_error = \"abort\"", &item), @r#"
+    fn submitted() {
+        ::events_sea_orm::__private::RegisteredConsumer(|| {
+            ::events_sea_orm::Subscription::in_transaction(r#yield).named("yield")
+        })
+    }
+    "#);
+}
+
+#[test]
+fn consumer_that_is_not_always_there() {
+    let attributes = "/// Tells.
+        #[cfg(unix)] #[cfg_attr(a, inline, cfg(b), cfg_attr(c, cfg(d), cold))] #[cfg_attr(e, inline)]
+        #[cfg_attr(true, cfg(f))] #[inline]";
+    let items = event_consumer("", &format!("{attributes} {CONSUMER}"));
+    let Item::Const(item) = &items[0] else { panic!("{}", text(&items)) };
+    let attributes = &item.attrs;
+    insta::assert_snapshot!(quote::quote!(#(#attributes)*).to_string(), @"# [cfg (unix)] # [cfg_attr (a , cfg (b) , cfg_attr (c , cfg (d)))] # [cfg_attr (true , cfg (f))]");
+}
+
 #[test]
 fn a_crate_of_another_name() {
     let items = derive("team = context, crate = crate::journal", "#[track(rename = \"n\")] pub name: String");
@@ -487,6 +590,11 @@ fn no_output_names_the_library_where_the_model_does() {
         derive(&format!("{path}, team = "), "#[track] pub a: i32"),
         tracked_behavior(path, HOOKS),
         tracked_behavior(path, "fn before_update() {}"),
+        event_consumer(&format!("{path}, on(Created), on_error = \"log\", time_budget_ms = 1"), CONSUMER),
+        event_consumer(
+            &format!("{path}, delivery = \"after_commit\""),
+            "impl Consumer<EventConnection> for Tell {}",
+        ),
     ] {
         let output: String = items.iter().map(|item| item.to_token_stream().to_string()).collect();
         assert!(output.contains("crate :: journal"), "{output}");

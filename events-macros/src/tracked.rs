@@ -35,6 +35,7 @@ pub(crate) fn derive(input: TokenStream) -> TokenStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errors::messages;
 
     /// Derives on a model with this attribute and these fields; answers the messages of the errors, in order.
     #[track_caller]
@@ -43,17 +44,6 @@ mod tests {
             "#[sea_orm(table_name = \"campaigns\")] {attribute} pub struct Model {{ #[sea_orm(primary_key)] pub id: i32, pub team_id: i32, {fields} }}"
         );
         messages(derive(model.parse().unwrap()))
-    }
-
-    fn messages(output: TokenStream) -> Vec<String> {
-        let file: syn::File = syn::parse2(output).unwrap();
-        let messages = file.items.iter().filter_map(|item| match item {
-            syn::Item::Macro(item) if item.mac.path.segments.last()?.ident == "compile_error" => {
-                Some(item.mac.parse_body::<syn::LitStr>().ok()?.value())
-            }
-            _ => None,
-        });
-        messages.collect()
     }
 
     #[track_caller]
