@@ -132,6 +132,8 @@ mod tests {
         check("object(a::Entity, \"b\")", "expected the path of an entity, without quotes");
         check("object(a::Entity, b::Entity, a::Entity)", "`a::Entity` is listed twice");
         check("object(a::Entity b::Entity)", "expected `,`");
+        check("object = a::Model", "name the entity");
+        check("\"a\"", "expected a key");
     }
 
     #[test]
@@ -202,6 +204,8 @@ mod tests {
         check(&taking("txn: &mut EventTransaction, event: &Event"), "borrows it: write `&EventTransaction`");
         check(&taking("txn: &EventTransaction, event: Event"), "borrows it: write `&Event`");
         check(&taking("event: &Event, txn: &EventTransaction"), "the first parameter is `&EventTransaction`");
+        let long = FUNCTION.replace("tell", &"a".repeat(192));
+        check(&long, "at most 191 characters: write a shorter `name = \"..\"`");
         check("impl<T> Consumer for Tell<T> {}", "a type with generic parameters is many consumers");
         for ty in
             ["Tell<Campaign>", "<Tell as Told>::By", "&'static Tell", "Box<Tell>", "(Tell,)", "[Tell; 1]"]

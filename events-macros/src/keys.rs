@@ -103,7 +103,10 @@ impl Key {
 
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         // A keyword too: `crate` is one, and any other gets the message of an unknown key.
-        let path = Path::from(input.call(syn::Ident::parse_any)?);
+        let key = input.call(syn::Ident::parse_any);
+        let key =
+            key.map_err(|error| syn::Error::new(error.span(), "expected a key, `key` or `key = value`"))?;
+        let path = Path::from(key);
         let value = if input.peek(Token![=]) {
             let equals: Token![=] = input.parse()?;
             if input.is_empty() || input.peek(Token![,]) {

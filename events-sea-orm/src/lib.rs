@@ -87,7 +87,7 @@ pub use events_core::{
     FieldChange, IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject,
     TeamScope, UpdatedEventData, make_field_changes,
 };
-pub use events_macros::{Tracked, tracked_behavior};
+pub use events_macros::{Tracked, event_consumer, tracked_behavior};
 pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};
 pub use scope::ScopeError;
 pub use sea_orm;

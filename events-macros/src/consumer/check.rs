@@ -11,6 +11,7 @@ use crate::errors::Errors;
 pub(crate) fn consumer(consumer: &Consumer, options: &Options, errors: &mut Errors) {
     event_types_are_listed_once(options, errors);
     objects_are_listed_once(options, errors);
+    objects_are_entities(options, errors);
     name_can_be_stored(consumer, options, errors);
     failures_can_be_met(options, errors);
     match &consumer.kind {
@@ -44,6 +45,16 @@ fn objects_are_listed_once(options: &Options, errors: &mut Errors) {
             let written: String =
                 object.to_token_stream().into_iter().map(|token| token.to_string()).collect();
             errors.at(object, format!("`{written}` is listed twice: remove one"));
+        }
+    }
+}
+
+/// The likeliest mistake of those that the compiler would find.
+fn objects_are_entities(options: &Options, errors: &mut Errors) {
+    for object in &options.objects {
+        let last = object.path.segments.last().map(|last| &last.ident);
+        if last.is_some_and(|last| last == "Model" || last == "ActiveModel") {
+            errors.at(last, "name the entity, which stands beside it: `Entity`");
         }
     }
 }

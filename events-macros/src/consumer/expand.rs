@@ -23,7 +23,10 @@ pub(crate) fn registration(consumer: &Consumer, options: &Options) -> TokenStrea
     let time_budget = time_budget_ms
         .as_ref()
         .map(|number| quote!(.time_budget(::core::time::Duration::from_millis(#number))));
-    quote! {
+    // At the user's name: where no item may stand, in an `impl`, the compiler points there.
+    let span = consumer.kind.span();
+    let krate = located_at(krate, span);
+    quote_spanned! {at(span)=>
         #(#conditions)*
         const _: () = {
             #krate::__private::inventory::submit! {

@@ -183,6 +183,52 @@ pub mod note {
     }
 }
 
+/// What acts on events.
+pub mod consumers {
+    use events_sea_orm::{
+        Consumer, ConsumerError, ConsumerFuture, Event, EventConnection, EventTransaction, event_consumer,
+    };
+    use sea_orm::EntityTrait;
+
+    use super::campaign;
+
+    #[event_consumer(
+        on(Created, StateChanged, custom("launched")),
+        object(campaign::Entity, super::author::Entity),
+        name = "told",
+        order = -10,
+        on_error = "log",
+        time_budget_ms = 60_000
+    )]
+    async fn tell(_txn: &EventTransaction, event: &Event) -> Result<(), ConsumerError> {
+        if event.event_type.as_str() == "launched" {
+            return Err("not today".into());
+        }
+        Ok(())
+    }
+
+    /// Nothing else calls it either.
+    ///
+    /// # Errors
+    /// What the database answers.
+    #[event_consumer(delivery = "after_commit")]
+    pub async fn index(db: &EventConnection, event: &Event) -> Result<(), ConsumerError> {
+        let campaign = campaign::Entity::find_by_id(1).one(db).await?;
+        let name = campaign.map(|campaign| campaign.name);
+        println!("{name:?}: {}", event.event_type);
+        Ok(())
+    }
+
+    struct Search;
+
+    #[event_consumer(delivery = "after_commit", object = campaign::Entity)]
+    impl Consumer<EventConnection> for Search {
+        fn handle<'a>(&'a self, _db: &'a EventConnection, _event: &'a Event) -> ConsumerFuture<'a> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use events_sea_orm::Tracked;
@@ -194,5 +240,16 @@ mod tests {
         assert_eq!(fields(super::author::Model::definition()), 1);
         assert_eq!(fields(super::post::Model::definition()), 1);
         assert_eq!(fields(super::note::Model::definition()), 1);
+    }
+
+    #[test]
+    fn the_consumers_are_registered() {
+        use futures_util::FutureExt as _;
+
+        let pool = sea_orm::MockDatabase::new(sea_orm::DbBackend::Sqlite).into_connection();
+        let events = events_sea_orm::Events::builder(pool).build().now_or_never().unwrap().unwrap();
+        let mut names: Vec<_> = events.consumer_stats().iter().map(|stats| stats.name.to_string()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["Search", "index", "told"]);
     }
 }

@@ -40,12 +40,12 @@ mod entity {
 }
 
 mod scope {
-    use ::events_sea_orm::{Tracked, tracked_behavior};
+    use ::events_sea_orm::{Tracked, event_consumer, tracked_behavior};
 
     use super::entity::{ActiveModel, Column, Entity};
 
     #[derive(Clone, Debug, Tracked)]
-    #[tracked(object_type = "hostile", team = "team_id", behavior = "custom", soft_delete = "gone")]
+    #[tracked(object_type = "hostile entity", team = "team_id", behavior = "custom", soft_delete = "gone")]
     pub struct Model {
         pub id: i32,
         pub team_id: i32,
@@ -92,6 +92,32 @@ mod scope {
         }
     }
 
+    #[event_consumer(
+        name = "hostile",
+        delivery = "after_commit",
+        on(Created, custom("a")),
+        object = super::entity::Entity,
+        order = 1,
+        time_budget_ms = 1
+    )]
+    async fn consumer(
+        _db: &::events_sea_orm::EventConnection,
+        _event: &::events_sea_orm::Event,
+    ) -> ::core::result::Result<(), ::events_sea_orm::ConsumerError> {
+        ::core::result::Result::Ok(())
+    }
+
+    #[event_consumer(name = "hostile type", on_error = "log")]
+    impl ::events_sea_orm::Consumer for Unit {
+        fn handle<'a>(
+            &'a self,
+            _txn: &'a ::events_sea_orm::EventTransaction,
+            _event: &'a ::events_sea_orm::Event,
+        ) -> ::events_sea_orm::ConsumerFuture<'a> {
+            ::std::boxed::Box::pin(async { ::core::result::Result::Ok(()) })
+        }
+    }
+
     #[derive(Clone, Copy, Debug)]
     pub struct Unit;
 
@@ -121,6 +147,11 @@ mod scope {
         pub struct Subject;
         pub struct TeamSource;
         pub struct LazyLock;
+        pub struct Duration;
+        pub struct Subscription;
+        pub struct RegisteredConsumer;
+        pub struct EventType;
+        pub struct OnError;
         pub type Result = ();
         pub enum Option {
             Some,
@@ -157,6 +188,13 @@ mod scope {
             fn custom_value(self) {}
             fn into(self) {}
             fn pin(self) {}
+            fn named(self) {}
+            fn on(self) {}
+            fn on_custom(self) {}
+            fn object(self) {}
+            fn order(self) {}
+            fn on_error(self) {}
+            fn time_budget(self) {}
         }
         impl<T> Everything for T {}
     }

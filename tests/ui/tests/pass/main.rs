@@ -1,5 +1,6 @@
-//! Models that the macros must take, and what they make of them.
+//! Models and consumers that the macros must take, and what they make of them.
 
+mod consumers;
 mod formats;
 mod hooks;
 mod hostile;

@@ -11,7 +11,7 @@ mod reexport {
 mod from_the_root {
     use sea_orm::entity::prelude::*;
 
-    use crate::paths::reexport::events::Tracked;
+    use crate::paths::reexport::events::{ConsumerError, Event, EventTransaction, Tracked, event_consumer};
 
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
     #[sea_orm(table_name = "from_the_root")]
@@ -28,12 +28,19 @@ mod from_the_root {
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
     pub enum Relation {}
+
+    #[event_consumer(crate = crate::paths::reexport::events, on_error = "log", name = "found from the root")]
+    async fn consumer(_txn: &EventTransaction, _event: &Event) -> Result<(), ConsumerError> {
+        Ok(())
+    }
 }
 
 mod from_beside {
     use sea_orm::entity::prelude::*;
 
-    use super::reexport::events::{Tracked, tracked_behavior};
+    use super::reexport::events::{
+        Consumer, ConsumerFuture, Event, EventConnection, Tracked, event_consumer, tracked_behavior,
+    };
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
@@ -49,6 +56,15 @@ mod from_beside {
     impl ActiveModelBehavior for ActiveModel {
         async fn before_save<C: ConnectionTrait>(self, _db: &C, _insert: bool) -> Result<Self, DbErr> {
             Ok(self)
+        }
+    }
+
+    struct Beside;
+
+    #[event_consumer(crate = super::reexport::events, delivery = "after_commit", name = "found beside")]
+    impl Consumer<EventConnection> for Beside {
+        fn handle<'a>(&'a self, _db: &'a EventConnection, _event: &'a Event) -> ConsumerFuture<'a> {
+            Box::pin(async { Ok(()) })
         }
     }
 }

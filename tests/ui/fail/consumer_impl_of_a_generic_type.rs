@@ -1,0 +1,12 @@
+use events_sea_orm::{Consumer, ConsumerFuture, Event, EventTransaction, event_consumer};
+
+struct Search<T>(T);
+
+#[event_consumer]
+impl Consumer for Search<u8> {
+    fn handle<'a>(&'a self, _db: &'a EventTransaction, _event: &'a Event) -> ConsumerFuture<'a> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn main() {}

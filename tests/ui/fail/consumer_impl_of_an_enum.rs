@@ -1,0 +1,12 @@
+use events_sea_orm::{Consumer, ConsumerFuture, Event, EventTransaction, event_consumer};
+
+enum Search {}
+
+#[event_consumer]
+impl Consumer for Search {
+    fn handle<'a>(&'a self, _db: &'a EventTransaction, _event: &'a Event) -> ConsumerFuture<'a> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn main() {}

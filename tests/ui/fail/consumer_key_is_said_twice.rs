@@ -1,0 +1,8 @@
+use events_sea_orm::{ConsumerError, Event, EventTransaction, event_consumer};
+
+#[event_consumer(name = "thread", name = "post")]
+async fn post_to_thread(_txn: &EventTransaction, _event: &Event) -> Result<(), ConsumerError> {
+    Ok(())
+}
+
+fn main() {}

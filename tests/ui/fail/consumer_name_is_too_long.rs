@@ -1,0 +1,10 @@
+use events_sea_orm::{ConsumerError, Event, EventTransaction, event_consumer};
+
+#[event_consumer(
+    name = "post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_post_to_thread_"
+)]
+async fn post_to_thread(_txn: &EventTransaction, _event: &Event) -> Result<(), ConsumerError> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use events_sea_orm::{ConsumerError, Event, EventConnection, event_consumer};
+
+#[event_consumer(delivery = "after_commit", on_error = "log")]
+async fn post_to_thread(_db: &EventConnection, _event: &Event) -> Result<(), ConsumerError> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use events_sea_orm::{Event, EventTransaction, event_consumer};
+
+#[event_consumer]
+async fn post_to_thread(_txn: &EventTransaction, _event: &Event) -> Result<(), String> {
+    Ok(())
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use events_sea_orm::{ConsumerError, Event, event_consumer};
+
+#[event_consumer]
+async fn post_to_thread(_event: &Event) -> Result<(), ConsumerError> {
+    Ok(())
+}
+
+fn main() {}
