@@ -11,7 +11,7 @@ use syn::{
 use super::event_type::{EventType, exprs};
 use crate::{
     errors::Errors,
-    keys::{Key, Keys},
+    keys::{Key, Keys, ungrouped},
 };
 
 /// What stands in the attribute's parentheses.
@@ -181,15 +181,13 @@ fn objects(key: Key, errors: &mut Errors) -> Vec<ExprPath> {
 fn order(key: Key) -> syn::Result<Expr> {
     let message = "expected a whole number, lower ones run first: `order = 10`";
     let expr = key.expr(message)?;
-    let (negative, digits) = match &expr {
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => (false, number),
-        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr: positive, .. }) => match &**positive {
-            Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => (true, number),
-            _ => return Err(syn::Error::new_spanned(&expr, message)),
-        },
-        _ => return Err(syn::Error::new_spanned(&expr, message)),
+    let (sign, number) = match &expr {
+        Expr::Unary(ExprUnary { op: UnOp::Neg(_), expr, .. }) => ("-", ungrouped((**expr).clone())),
+        _ => ("", expr.clone()),
     };
-    let sign = if negative { "-" } else { "" };
+    let Expr::Lit(ExprLit { lit: Lit::Int(digits), .. }) = number else {
+        return Err(syn::Error::new_spanned(&expr, message));
+    };
     match format!("{sign}{}", digits.base10_digits()).parse::<i32>() {
         Ok(_) => Ok(expr),
         Err(_) => Err(syn::Error::new_spanned(&expr, "an order is an `i32`: write a number nearer to 0")),

@@ -194,6 +194,37 @@ macro_rules! consumer {
 
 consumer!(made, EventConnection, delivery = "after_commit", Deleted, campaign::Entity);
 
+macro_rules! consumers {
+    ($name:literal, $order:literal, $event:ident, $custom:literal, $function:item $block:item) => {
+        #[event_consumer(name = $name, order = -$order, on($event, custom($custom)))]
+        $function
+
+        #[event_consumer]
+        $block
+    };
+}
+
+struct Whole;
+
+consumers!(
+    "given to a macro",
+    10,
+    Created,
+    "given",
+    async fn given(_txn: &EventTransaction, _event: &Event) -> Result<(), ConsumerError> {
+        Ok(())
+    }
+    impl events_sea_orm::Consumer for Whole {
+        fn handle<'a>(
+            &'a self,
+            _txn: &'a EventTransaction,
+            _event: &'a Event,
+        ) -> events_sea_orm::ConsumerFuture<'a> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+);
+
 #[allow(dead_code)]
 fn never_called() {
     struct Inner;
@@ -230,6 +261,8 @@ fn what_the_attribute_says_is_registered() {
     is("with names of its own", "InTransaction", "", "");
     is("first of two", "InTransaction", "Updated", "");
     is("second of two", "InTransaction", "Deleted", "");
+    is("given to a macro", "InTransaction", "Created, Custom(CustomName(\"given\"))", "");
+    is("Whole", "InTransaction", "", "");
     is("made by a macro", "AfterCommit", "Deleted", "\"consumed campaign\"");
 }
 
