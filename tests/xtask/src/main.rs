@@ -10,7 +10,7 @@ use std::{
 };
 
 const HELP: &str = "cargo xtask test         format, lints, docs, tests on every database, examples
-cargo xtask soak [NAME]  long runs, figures printed: kill, bulk
+cargo xtask soak [NAME]  long runs, figures printed: kill, bulk; lto: consumers of a linked library are found
 cargo xtask bench [NAME] measurements: saves, diff, bytes, bulk, guard, consumers
 
 POSTGRES_URL and MYSQL_URL name servers to use; without them local ones are used, else private ones are started from
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let names: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let passed = match names.as_slice() {
         ["test"] => test(),
+        ["soak", "lto"] => succeed(&mut cargo(&["test", "--profile", "lto", "-p", "consumers-app"])).is_ok(),
         ["soak", rest @ ..] => long_run("soak", rest),
         ["bench", rest @ ..] => long_run("bench", rest),
         _ => {
