@@ -8,7 +8,8 @@ pub(crate) mod tokens;
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
     DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
-    sea_query::{Expr, LockType},
+    Value,
+    sea_query::{Expr, ExprTrait, LockType},
     sqlx,
 };
 
@@ -84,16 +85,21 @@ pub(crate) fn begin_options(backend: DbBackend, mut options: TransactionOptions)
     options
 }
 
-/// An INSERT of any number of events whose text does not vary: its parameter is a JSON array of rows.
+/// Text that is JSON, as a value for a column of JSON.
+pub(crate) fn json_text(backend: DbBackend, json: impl Into<Value>) -> Expr {
+    let text = Expr::val(json);
+    if backend == DbBackend::Postgres { text.cast_as("jsonb") } else { text }
+}
+
+/// Whether a parameter has a number, by which it can stand in several places.
+pub(crate) fn numbers_parameters(backend: DbBackend) -> bool {
+    backend != DbBackend::MySql
+}
+
+/// An INSERT of any number of events whose text does not vary: its parameter is a JSON array of rows. PostgreSQL takes
+/// arrays instead.
 pub(crate) fn insert_events_from_json(backend: DbBackend) -> &'static str {
     match backend {
-        DbBackend::Postgres => {
-            "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
-             SELECT id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data::jsonb, context::jsonb, occurred_at \
-             FROM ROWS FROM (json_to_recordset($1::text::json) AS (id uuid, team_id text, event_type text, object_type text, object_id text, \
-             actor_id text, unit_id uuid, event_data text, context text, occurred_at timestamptz)) WITH ORDINALITY AS rows \
-             ORDER BY ordinality"
-        }
         DbBackend::MySql => {
             "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
              SELECT UNHEX(r.id), r.team_id, r.event_type, r.object_type, r.object_id, r.actor_id, UNHEX(r.unit_id), r.event_data, r.context, r.occurred_at \
@@ -112,7 +118,7 @@ pub(crate) fn insert_events_from_json(backend: DbBackend) -> &'static str {
 }
 
 /// How many rows of values an INSERT of many events has, where that is faster than a JSON array: twice as fast on SQLite
-/// and MariaDB, which parse JSON once for each column. As fast on PostgreSQL, and there one text will do.
+/// and MariaDB, which parse JSON once for each column. PostgreSQL takes arrays.
 pub(crate) fn rows_of_values(backend: DbBackend) -> Option<usize> {
     match backend {
         DbBackend::Postgres => None,
@@ -124,7 +130,6 @@ pub(crate) fn rows_of_values(backend: DbBackend) -> Option<usize> {
 pub(crate) fn time_text(backend: DbBackend, at: DateTime<Utc>) -> String {
     match backend {
         DbBackend::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
-        DbBackend::Postgres => at.to_rfc3339(),
         // As sqlx binds it, so that all rows read alike.
         _ => at.to_rfc3339_opts(SecondsFormat::AutoSi, false),
     }

@@ -290,7 +290,7 @@ impl Events {
         if let Some(sql) = backend::bound_lock_wait(backend) {
             txn.execute_unprepared(sql).await?;
         }
-        let probe = txn.execute(&store::insert_values(&[probe(unit_id)])).await;
+        let probe = txn.execute(&store::insert_values(backend, vec![probe(unit_id).into()])).await;
         txn.rollback().await?;
         match probe {
             Ok(_) => Ok(Outcome::RolledBack),
@@ -325,6 +325,11 @@ impl Events {
 
     pub(crate) fn after_commit(&self) -> &[Arc<Queue>] {
         &self.0.after_commit
+    }
+
+    /// Whether anybody wants to see events.
+    pub(crate) fn has_consumers(&self) -> bool {
+        !(self.in_transaction().is_empty() && self.after_commit().is_empty())
     }
 
     pub(crate) fn consumer_rounds(&self) -> usize {

@@ -176,7 +176,9 @@ pub mod __private {
         use crate::{record, tracked::RowImage};
         let (old, new) = (RowImage::of(old), RowImage::of(new));
         let change = record::Change::Updated(&old, &new);
-        record::payloads(M::definition(), change, &record::SaveOptions::default()).map(|events| events.len())
+        record::Payloads::new(M::definition(), &record::SaveOptions::default())?
+            .of(change)
+            .map(|events| events.len())
     }
 
     /// Whether the guard lets a statement pass that no hook announced: for measurements.

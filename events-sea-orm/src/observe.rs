@@ -1,10 +1,9 @@
 //! What operators see: the names of spans and counters, in one place. `observability.md` is their documentation.
 
-use events_core::Event;
 use tracing::{Span, debug_span};
 use uuid::Uuid;
 
-use crate::{consumer::Subscription, tracked::Definition, transaction::Kind};
+use crate::{consumer::Subscription, record::Recorded, tracked::Definition, transaction::Kind};
 
 pub(crate) fn unit_span(unit_id: Uuid) -> Span {
     debug_span!("events.unit", %unit_id)
@@ -27,17 +26,39 @@ pub(crate) fn consumer_span(subscription: &Subscription, unit_id: Uuid, events: 
     debug_span!("events.consumer", consumer, delivery, %unit_id, events)
 }
 
-/// Events went into the log. A rollback may take them back.
-pub(crate) fn written(events: &[Event]) {
+/// Events on their way into the log, counted by their kinds.
+#[derive(Default)]
+pub(crate) struct Written {
     #[cfg(feature = "metrics")]
-    for event in events {
-        let object_type = event.object.as_ref().map_or_else(String::new, |object| object.object_type.clone());
-        let event_type = event.event_type.to_string();
-        metrics::counter!("events_written_total", "event_type" => event_type, "object_type" => object_type)
-            .increment(1);
+    kinds: std::collections::HashMap<(String, String), u64>,
+}
+
+impl Written {
+    pub(crate) fn of(events: &[Recorded]) -> Self {
+        #[cfg(feature = "metrics")]
+        {
+            let mut written = Self::default();
+            for event in events {
+                let object_type = event.object_type.as_deref().unwrap_or_default().to_owned();
+                *written.kinds.entry((event.event_type.to_string(), object_type)).or_default() += 1;
+            }
+            written
+        }
+        #[cfg(not(feature = "metrics"))]
+        {
+            let _ = events;
+            Self::default()
+        }
     }
-    #[cfg(not(feature = "metrics"))]
-    let _ = events;
+
+    /// They are in the log. A rollback may take them back.
+    pub(crate) fn count(self) {
+        #[cfg(feature = "metrics")]
+        for ((event_type, object_type), count) in self.kinds {
+            metrics::counter!("events_written_total", "event_type" => event_type, "object_type" => object_type)
+                .increment(count);
+        }
+    }
 }
 
 /// How a unit of work ended.

@@ -1,17 +1,19 @@
 //! From row images to events: which events a change leaves, for which team, and what stands in them.
 
+mod payload;
+
+use std::{borrow::Cow, sync::Arc};
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use events_core::{
-    Context, CreatedEventData, DeletedEventData, Event, EventType, FieldChange, NewEvent, ObjectRef,
-    RestoredEventData, StateChangedEventData, TeamScope, UpdatedEventData, error::check_identifier,
-};
-use sea_orm::Value;
+use events_core::{Context, Event, EventType, NewEvent, ObjectRef, TeamScope, error::check_identifier};
+use sea_orm::{DbErr, Value};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+pub(crate) use self::payload::Payloads;
 use crate::{
     error::{Refused, UndeclaredTransition},
-    tracked::{Definition, Field, RowImage, TeamSource, team_text},
+    tracked::{Definition, RowImage, TeamSource, team_text},
     value,
 };
 
@@ -50,121 +52,125 @@ impl<'a> Change<'a> {
     }
 }
 
-/// The events of a change; none if no tracked field changed.
-pub(crate) fn events(
-    definition: &Definition,
-    change: Change<'_>,
-    options: &SaveOptions,
-    team: &str,
-    context: &Context,
-    unit_id: Uuid,
-) -> Result<Vec<Event>, Refused> {
-    let payloads = payloads(definition, change, options)?;
-    if payloads.is_empty() {
-        return Ok(Vec::new());
-    }
-    let object = definition.object(&change.row().key);
-    object.check()?;
-    let mut stored_context = context.to_json();
-    if let (Some(reason), Json::Object(fields)) = (&options.reason, &mut stored_context) {
-        fields.insert("reason".to_owned(), Json::from(reason.as_str()));
-    }
-    let events = payloads.into_iter().map(|(event_type, event_data)| Event {
-        id: Uuid::now_v7(),
-        team_id: team.to_owned(),
-        event_type,
-        object: Some(object.clone()),
-        actor_id: context.actor_id().map(str::to_owned),
-        unit_id,
-        event_data,
-        context: stored_context.clone(),
-        occurred_at: now(),
-    });
-    Ok(events.collect())
+/// An event as it is written: its JSON is text already.
+#[derive(Clone)]
+pub(crate) struct Recorded {
+    pub(crate) id: Uuid,
+    pub(crate) team_id: String,
+    pub(crate) event_type: EventType,
+    pub(crate) object_type: Option<Cow<'static, str>>,
+    pub(crate) object_id: Option<String>,
+    pub(crate) actor_id: Option<Arc<str>>,
+    pub(crate) unit_id: Uuid,
+    pub(crate) event_data: String,
+    pub(crate) context: Arc<str>,
+    pub(crate) occurred_at: DateTime<Utc>,
 }
 
-/// The payloads of a change.
-pub(crate) fn payloads(
-    definition: &Definition,
-    change: Change<'_>,
-    options: &SaveOptions,
-) -> Result<Vec<(EventType, Json)>, Refused> {
-    let wanted = match &options.track_fields {
-        Some(names) => Some(definition.select_fields(names)?),
-        None => None,
-    };
-    let fields = || {
-        let chosen = |field: &Field| wanted.as_ref().is_none_or(|names| names.contains(&field.name()));
-        definition.fields().iter().enumerate().filter(move |(_, field)| chosen(field))
-    };
-    let redacted = || {
-        let names = fields().filter(|(_, field)| field.is_redacted());
-        names.map(|(_, field)| field.name().to_owned()).collect::<Vec<_>>()
-    };
-    let values = |row: &RowImage| {
-        let open = fields().filter(|(_, field)| !field.is_redacted());
-        open.map(|(i, field)| Ok((field.name().to_owned(), definition.json(field, &row.values[i])?)))
-            .collect::<Result<_, Refused>>()
-    };
-    let created = |row| {
-        let data = CreatedEventData { initial_values: values(row)?, redacted: redacted() };
-        Ok::<_, Refused>((EventType::Created, data.into()))
-    };
-    let deleted = |row| {
-        let reason = options.reason.clone();
-        let data = DeletedEventData { final_values: values(row)?, redacted: redacted(), reason };
-        Ok::<_, Refused>((EventType::Deleted, data.into()))
-    };
-    let restored = |row| {
-        let reason = options.reason.clone();
-        let data = RestoredEventData { initial_values: values(row)?, redacted: redacted(), reason };
-        Ok::<_, Refused>((EventType::Restored, data.into()))
-    };
-    Ok(match change {
-        // The last CREATED, DELETED or RESTORED always tells whether the row counts as there.
-        Change::Created(row) if row.deleted => vec![created(row)?, deleted(row)?],
-        Change::Created(row) => vec![created(row)?],
-        Change::Deleted(row) => vec![deleted(row)?],
-        Change::Updated(old, new) => {
-            transitions_are_allowed(definition, old, new)?;
-            let marked = old.deleted != new.deleted;
-            let mut updated = UpdatedEventData::default();
-            let mut rest = Vec::new();
-            for (i, field) in fields() {
-                let (old, new) = (&old.values[i], &new.values[i]);
-                // The mark's own change is the DELETED or RESTORED.
-                if value::same(old, new) || (marked && definition.soft_delete() == Some(field.column())) {
-                    continue;
-                }
-                if field.is_redacted() {
-                    updated.redacted.push(field.name().to_owned());
-                    continue;
-                }
-                let state =
-                    FieldChange { old: definition.json(field, old)?, new: definition.json(field, new)? };
-                if field.is_state() {
-                    let data = StateChangedEventData {
-                        field: Some(field.name().to_owned()),
-                        state,
-                        reason: options.reason.clone(),
-                        undeclared: field.is_undeclared(old, new),
-                    };
-                    rest.push((EventType::StateChanged, data.into()));
-                } else {
-                    updated.changes.insert(field.name().to_owned(), state);
-                }
-            }
-            if marked {
-                rest.push(if new.deleted { deleted(new)? } else { restored(new)? });
-            }
-            let mut payloads = Vec::with_capacity(1 + rest.len());
-            if !(updated.changes.is_empty() && updated.redacted.is_empty()) {
-                payloads.push((EventType::Updated, updated.into()));
-            }
-            payloads.append(&mut rest);
-            payloads
+impl Recorded {
+    /// As consumers see it.
+    pub(crate) fn to_event(&self) -> Result<Event, DbErr> {
+        let json = |text: &str| serde_json::from_str(text).map_err(|error| DbErr::Json(error.to_string()));
+        let object = self.object_type.as_deref().zip(self.object_id.as_deref());
+        Ok(Event {
+            id: self.id,
+            team_id: self.team_id.clone(),
+            event_type: self.event_type.clone(),
+            object: object.map(|(object_type, id)| ObjectRef::new(object_type, id)),
+            actor_id: self.actor_id.as_deref().map(str::to_owned),
+            unit_id: self.unit_id,
+            event_data: json(&self.event_data)?,
+            context: json(&self.context)?,
+            occurred_at: self.occurred_at,
+        })
+    }
+}
+
+impl From<Event> for Recorded {
+    fn from(event: Event) -> Self {
+        let (object_type, object_id) =
+            event.object.map(|object| (object.object_type.into(), object.object_id)).unzip();
+        Self {
+            id: event.id,
+            team_id: event.team_id,
+            event_type: event.event_type,
+            object_type,
+            object_id,
+            actor_id: event.actor_id.map(Arc::from),
+            unit_id: event.unit_id,
+            event_data: event.event_data.to_string(),
+            context: event.context.to_string().into(),
+            occurred_at: event.occurred_at,
         }
-    })
+    }
+}
+
+/// The events as consumers see them, if that is wanted.
+pub(crate) fn seen(wanted: bool, events: &[Recorded]) -> Result<Vec<Event>, DbErr> {
+    if wanted { events.iter().map(Recorded::to_event).collect() } else { Ok(Vec::new()) }
+}
+
+/// Makes the events of what one statement changed: what they have in common is made once.
+pub(crate) struct Recorder<'a> {
+    definition: &'static Definition,
+    payloads: Payloads<'a>,
+    actor_id: Option<Arc<str>>,
+    context: Arc<str>,
+    unit_id: Uuid,
+    occurred_at: DateTime<Utc>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(crate) fn new(
+        definition: &'static Definition,
+        options: &'a SaveOptions,
+        context: &Context,
+        unit_id: Uuid,
+    ) -> Result<Self, Refused> {
+        let mut json = context.to_json();
+        if let (Some(reason), Json::Object(fields)) = (&options.reason, &mut json) {
+            fields.insert("reason".to_owned(), Json::from(reason.as_str()));
+        }
+        Ok(Self {
+            definition,
+            payloads: Payloads::new(definition, options)?,
+            actor_id: context.actor_id().map(Arc::from),
+            context: json.to_string().into(),
+            unit_id,
+            occurred_at: now(),
+        })
+    }
+
+    pub(crate) fn definition(&self) -> &'static Definition {
+        self.definition
+    }
+
+    /// The events of a change; none if no tracked field changed.
+    pub(crate) fn events(
+        &self,
+        change: Change<'_>,
+        team: &str,
+    ) -> Result<impl Iterator<Item = Recorded>, Refused> {
+        let payloads = self.payloads.of(change)?;
+        let mut object_id = String::new();
+        if !payloads.is_empty() {
+            object_id = self.definition.object_id(&change.row().key);
+            check_identifier("object type", self.definition.object_type())?;
+            check_identifier("object id", &object_id)?;
+        }
+        Ok(payloads.into_iter().map(move |(event_type, event_data)| Recorded {
+            id: Uuid::now_v7(),
+            team_id: team.to_owned(),
+            event_type,
+            object_type: Some(self.definition.object_type().into()),
+            object_id: Some(object_id.clone()),
+            actor_id: self.actor_id.clone(),
+            unit_id: self.unit_id,
+            event_data,
+            context: Arc::clone(&self.context),
+            occurred_at: self.occurred_at,
+        }))
+    }
 }
 
 /// Refuses a transition that an enforcing model does not declare, whatever fields the caller wants recorded.

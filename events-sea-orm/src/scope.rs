@@ -20,7 +20,7 @@ use crate::{
     error::Refused,
     events::Events,
     observe,
-    record::{self, Change},
+    record::{self, Change, Recorded, Recorder},
     store,
     tracked::{Definition, RowImage, Rows, TeamSource},
     transaction::{EventTransaction, Kind},
@@ -253,14 +253,16 @@ pub(crate) async fn after<C: ConnectionTrait>(
         (Kind::Delete, None, _) => Vec::new(), // there was no row
         _ => return Err(Refused::NoBeforeHook { object_type }.into()),
     };
+    let seen = record::seen(!scope.events.in_transaction().is_empty(), &events)?;
     if !events.is_empty() {
-        db.execute(&store::insert_values(&events)).await?;
-        observe::written(&events);
+        let counted = observe::Written::of(&events);
+        db.execute(&store::insert_values(db.get_database_backend(), events)).await?;
+        counted.count();
         #[cfg(feature = "testing")]
         crate::testing::note_unit(scope.unit_id);
     }
     pending.recorded();
-    if events.is_empty() || scope.events.in_transaction().is_empty() {
+    if seen.is_empty() {
         return Ok(());
     }
     let savepoint = match txn {
@@ -268,11 +270,15 @@ pub(crate) async fn after<C: ConnectionTrait>(
         // On the pool there is nothing left to be part of.
         None => scope.events.begin_plain().await?,
     };
-    scope.consume(savepoint, &events).await
+    scope.consume(savepoint, &seen).await
 }
 
 impl Scope {
-    fn events_of(&self, definition: &Definition, change: Change<'_>) -> Result<Vec<Event>, Refused> {
+    fn events_of(
+        &self,
+        definition: &'static Definition,
+        change: Change<'_>,
+    ) -> Result<Vec<Recorded>, Refused> {
         let mut state = self.state();
         let row = match change {
             Change::Created(row) | Change::Updated(_, row) | Change::Deleted(row) => row,
@@ -281,14 +287,9 @@ impl Scope {
         if state.team == TeamScope::New {
             state.team = TeamScope::Team(team.clone());
         }
-        record::events(
-            definition,
-            change,
-            &record::SaveOptions::default(),
-            &team,
-            &self.context,
-            self.unit_id,
-        )
+        let options = record::SaveOptions::default();
+        let recorder = Recorder::new(definition, &options, &self.context, self.unit_id)?;
+        Ok(recorder.events(change, &team)?.collect())
     }
 
     /// Runs the in-transaction consumers right now, in a savepoint: the one type that they ever get is a unit of work.

@@ -1,19 +1,21 @@
 //! The `events` table: its entity, and how events get into it.
 
+mod columns;
 pub mod event;
+mod rows;
 
 use std::fmt::Write;
 
 use events_core::Event;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, Statement, StatementBuilder, Value,
+    QuerySelect, Statement, StatementBuilder,
     sea_query::{InsertStatement, Query, SimpleExpr},
 };
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::{backend, error::Refused};
+use crate::{backend, error::Refused, record::Recorded};
 
 /// Up to so many events an INSERT with one row of values each is fastest; above, a statement whose text does not
 /// vary with their number.
@@ -73,76 +75,44 @@ impl Pages {
 }
 
 /// The statements that write `events`: one, unless they are very many or very large.
-pub(crate) fn insert_statements(backend: DbBackend, events: &[Event]) -> Vec<Statement> {
+pub(crate) fn insert_statements(backend: DbBackend, events: Vec<Recorded>) -> Vec<Statement> {
+    if events.is_empty() {
+        return Vec::new();
+    }
     if events.len() <= VALUES_LIMIT {
-        return match events {
-            [] => Vec::new(),
-            few => vec![StatementBuilder::build(&insert_values(few), &backend)],
-        };
+        return vec![StatementBuilder::build(&insert_values(backend, events), &backend)];
     }
-    let mut statements = Vec::new();
-    let mut rest = events;
-    let size = backend::rows_of_values(backend).filter(|_| events.len() > ONE_STATEMENT);
-    while let Some((some, others)) = size.and_then(|size| rest.split_at_checked(size)) {
-        let values = insert_rows(some, |json| json.to_string().into());
-        let values = StatementBuilder::build(&values, &backend);
-        if bytes(&values) <= CHUNK_BYTES {
-            statements.push(values);
-        } else {
-            push_json(&mut statements, backend, some);
-        }
-        rest = others;
-    }
-    push_json(&mut statements, backend, rest);
-    statements
-}
-
-fn bytes(statement: &Statement) -> usize {
-    let bytes = |value: &Value| match value {
-        Value::String(Some(text)) => text.len(),
-        _ => 0, // the others are small
-    };
-    statement.values.iter().flat_map(|values| &values.0).map(bytes).sum()
-}
-
-/// The statements that write `events` from JSON.
-fn push_json(statements: &mut Vec<Statement>, backend: DbBackend, events: &[Event]) {
-    let mut rows = String::from("[");
-    let mut count = 0;
-    let mut finish = |rows: &mut String, count: &mut usize| {
-        if *count == 0 {
-            return;
-        }
-        rows.push(']');
-        let text = std::mem::replace(rows, String::from("["));
-        statements.push(Statement::from_sql_and_values(
+    let rows = backend::rows_of_values(backend).filter(|_| events.len() > ONE_STATEMENT);
+    let insert = |part: Vec<Recorded>| match backend {
+        DbBackend::Postgres => columns::insert(part),
+        _ if rows == Some(part.len()) => rows::insert(backend, part),
+        _ => Statement::from_sql_and_values(
             backend,
             backend::insert_events_from_json(backend),
-            [text.into()],
-        ));
-        *count = 0;
+            [json_rows(backend, &part).into()],
+        ),
     };
+    parts(events, rows.unwrap_or(CHUNK_EVENTS)).into_iter().map(insert).collect()
+}
+
+/// Parts of so many, or of fewer where those would be too large for a statement.
+fn parts(events: Vec<Recorded>, size: usize) -> Vec<Vec<Recorded>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
     for event in events {
-        let row = json_row(backend, event);
-        if count == CHUNK_EVENTS || rows.len() + row.len() > CHUNK_BYTES {
-            finish(&mut rows, &mut count);
+        let more = event.event_data.len() + event.context.len();
+        if part.len() == size || (bytes + more > CHUNK_BYTES && !part.is_empty()) {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
         }
-        if count > 0 {
-            rows.push(',');
-        }
-        rows.push_str(&row);
-        count += 1;
+        bytes += more;
+        part.push(event);
     }
-    finish(&mut rows, &mut count);
+    parts.push(part);
+    parts
 }
 
 /// An INSERT with one row of values for each event.
-pub(crate) fn insert_values(events: &[Event]) -> InsertStatement {
-    insert_rows(events, |json| json.clone().into())
-}
-
-/// `bind` says how JSON is bound: as itself, which every database takes, or as text, which a column of text takes sooner.
-fn insert_rows(events: &[Event], bind: fn(&Json) -> SimpleExpr) -> InsertStatement {
+pub(crate) fn insert_values(backend: DbBackend, events: Vec<Recorded>) -> InsertStatement {
     use event::Column;
     let mut insert = Query::insert();
     insert.into_table(event::Entity).columns([
@@ -158,17 +128,16 @@ fn insert_rows(events: &[Event], bind: fn(&Json) -> SimpleExpr) -> InsertStateme
         Column::OccurredAt,
     ]);
     for event in events {
-        let object = event.object.as_ref();
         let row: [SimpleExpr; 10] = [
             event.id.into(),
-            event.team_id.as_str().into(),
+            event.team_id.into(),
             event.event_type.as_str().into(),
-            object.map(|object| object.object_type.as_str()).into(),
-            object.map(|object| object.object_id.as_str()).into(),
+            event.object_type.as_deref().into(),
+            event.object_id.into(),
             event.actor_id.as_deref().into(),
             event.unit_id.into(),
-            bind(&event.event_data),
-            bind(&event.context),
+            backend::json_text(backend, event.event_data),
+            backend::json_text(backend, &*event.context),
             event.occurred_at.into(),
         ];
         // Ten columns and ten values: the only error there is cannot happen.
@@ -177,8 +146,20 @@ fn insert_rows(events: &[Event], bind: fn(&Json) -> SimpleExpr) -> InsertStateme
     insert
 }
 
-/// An event as one element of the array that `insert_events_from_json` takes. Absent parts become NULL.
-fn json_row(backend: DbBackend, event: &Event) -> String {
+/// What all of them have in this column, if it is the same.
+fn common<'a, T: PartialEq>(events: &'a [Recorded], column: impl Fn(&'a Recorded) -> T) -> Option<T> {
+    let first = column(events.first()?);
+    events.iter().all(|event| column(event) == first).then_some(first)
+}
+
+/// Events as the array that `insert_events_from_json` takes.
+fn json_rows(backend: DbBackend, events: &[Recorded]) -> String {
+    let rows: Vec<String> = events.iter().map(|event| json_row(backend, event)).collect();
+    format!("[{}]", rows.join(","))
+}
+
+/// An event as one element of that array. Absent parts become NULL.
+fn json_row(backend: DbBackend, event: &Recorded) -> String {
     let mut row = String::from("{");
     let mut put = |name: &str, value: &str| {
         let comma = if row.len() > 1 { "," } else { "" };
@@ -188,17 +169,17 @@ fn json_row(backend: DbBackend, event: &Event) -> String {
     put("id", &event.id.simple().to_string());
     put("team_id", &event.team_id);
     put("event_type", event.event_type.as_str());
-    if let Some(object) = &event.object {
-        put("object_type", &object.object_type);
-        put("object_id", &object.object_id);
+    if let (Some(object_type), Some(object_id)) = (&event.object_type, &event.object_id) {
+        put("object_type", object_type);
+        put("object_id", object_id);
     }
     if let Some(actor) = &event.actor_id {
         put("actor_id", actor);
     }
     put("unit_id", &event.unit_id.simple().to_string());
     // As text, so that no database rewrites a number on the way.
-    put("event_data", &event.event_data.to_string());
-    put("context", &event.context.to_string());
+    put("event_data", &event.event_data);
+    put("context", &event.context);
     put("occurred_at", &backend::time_text(backend, event.occurred_at));
     row.push('}');
     row
@@ -207,48 +188,66 @@ fn json_row(backend: DbBackend, event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use chrono::Utc;
-    use events_core::{EventType, ObjectRef};
+    use events_core::EventType;
+    use sea_orm::Value;
+    use uuid::Uuid;
 
     use super::*;
 
-    fn events(count: usize, bytes: usize) -> Vec<Event> {
-        let event = Event {
+    fn events(count: usize, bytes: usize) -> Vec<Recorded> {
+        let event = Recorded {
             id: Uuid::now_v7(),
             team_id: "7".to_owned(),
             event_type: EventType::Created,
-            object: Some(ObjectRef::new("campaign", 1)),
+            object_type: Some("campaign".into()),
+            object_id: Some("1".to_owned()),
             actor_id: None,
             unit_id: Uuid::now_v7(),
-            event_data: serde_json::json!({"initial_values": {"name": "x".repeat(bytes)}}),
-            context: serde_json::json!({}),
+            event_data: serde_json::json!({"initial_values": {"name": "x".repeat(bytes)}}).to_string(),
+            context: "{}".into(),
             occurred_at: Utc::now(),
         };
         vec![event; count]
     }
 
     /// How many statements of values and of JSON there are.
-    fn kinds(backend: DbBackend, events: &[Event]) -> (usize, usize) {
+    fn kinds(backend: DbBackend, events: Vec<Recorded>) -> (usize, usize) {
         let statements = insert_statements(backend, events);
         let json = backend::insert_events_from_json(backend);
         let (json, values): (Vec<_>, Vec<_>) = statements.iter().partition(|statement| statement.sql == json);
         (values.len(), json.len())
     }
 
+    fn bytes(statement: &Statement) -> usize {
+        fn bytes(value: &Value) -> usize {
+            match value {
+                Value::String(Some(text)) => text.len(),
+                Value::Array(_, Some(values)) => values.iter().map(bytes).sum(),
+                _ => 0, // the others are small
+            }
+        }
+        statement.values.iter().flat_map(|values| &values.0).map(bytes).sum()
+    }
+
     #[test]
     fn many_events_go_by_texts_that_do_not_vary_with_their_number() {
         for backend in [DbBackend::Sqlite, DbBackend::MySql] {
-            assert_eq!(kinds(backend, &events(3, 10)), (1, 0));
-            assert_eq!(kinds(backend, &events(4, 10)), (0, 1));
-            assert_eq!(kinds(backend, &events(ONE_STATEMENT, 10)), (0, 1));
-            assert_eq!(kinds(backend, &events(2_204, 10)), (4, 1));
+            assert_eq!(kinds(backend, events(3, 10)), (1, 0));
+            assert_eq!(kinds(backend, events(4, 10)), (0, 1));
+            assert_eq!(kinds(backend, events(ONE_STATEMENT, 10)), (0, 1));
+            assert_eq!(kinds(backend, events(2_204, 10)), (4, 1));
         }
-        assert_eq!(kinds(DbBackend::Postgres, &events(5_001, 10)), (0, 2));
+        let texts = |count| -> Vec<String> {
+            let statements = insert_statements(DbBackend::Postgres, events(count, 10));
+            statements.into_iter().map(|statement| statement.sql).collect()
+        };
+        assert_eq!(texts(5_001), [texts(4), texts(2_000)].concat());
     }
 
     #[test]
     fn no_statement_is_larger_than_a_database_takes() {
         for backend in [DbBackend::Sqlite, DbBackend::MySql, DbBackend::Postgres] {
-            let statements = insert_statements(backend, &events(600, 100_000));
+            let statements = insert_statements(backend, events(600, 100_000));
             assert!(statements.iter().all(|statement| bytes(statement) <= CHUNK_BYTES + 200_000));
             assert!(statements.len() >= 15);
         }

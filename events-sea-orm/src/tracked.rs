@@ -288,9 +288,20 @@ impl Definition {
     }
 
     pub(crate) fn object(&self, key: &[Value]) -> ObjectRef {
+        ObjectRef { object_type: self.object_type.to_owned(), object_id: self.object_id(key) }
+    }
+
+    /// As [`ObjectRef::of_key`] has it.
+    pub(crate) fn object_id(&self, key: &[Value]) -> String {
         // A key of a type that has no JSON form still names its object in errors.
-        let key: Vec<Json> = key.iter().map(|part| value::to_json(part).unwrap_or(Json::Null)).collect();
-        ObjectRef::of_key(self.object_type, &key)
+        let json = |part| value::to_json(part).unwrap_or(Json::Null);
+        match key {
+            [part] => match json(part) {
+                Json::String(text) => text,
+                part => part.to_string(),
+            },
+            parts => Json::Array(parts.iter().map(json).collect()).to_string(),
+        }
     }
 
     /// A field's value as it is recorded.

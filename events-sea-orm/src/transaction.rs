@@ -190,7 +190,7 @@ impl EventTransaction {
         self.level.check_writable()?;
         self.caught_up().await?;
         let event = self.check_emit(event)?;
-        self.level.state().buffer.push(event);
+        self.level.state().buffer.push(event.into());
         Ok(())
     }
 
@@ -446,7 +446,8 @@ impl EventTransaction {
         while let Some(parent) = levels.last().and_then(|level| level.parent.clone()) {
             levels.push(parent);
         }
-        levels.iter().rev().flat_map(|level| level.state().buffer.clone()).collect()
+        let buffered = levels.iter().rev().flat_map(|level| level.state().buffer.clone());
+        buffered.filter_map(|event| event.to_event().ok()).collect()
     }
 
     /// To be armed before a consumer is called.

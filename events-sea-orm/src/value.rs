@@ -145,6 +145,31 @@ pub fn to_json(value: &Value) -> Result<Json, ValueError> {
     })
 }
 
+/// The same as text, with no copy of what is text in the database or JSON already.
+pub(crate) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    match value {
+        Value::String(Some(text)) => {
+            no_nul(text)?;
+            write_text(text, out);
+        }
+        Value::Json(Some(json)) => {
+            check_json(json)?;
+            write(json, out);
+        }
+        other => write(&to_json(other)?, out),
+    }
+    Ok(())
+}
+
+pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    write(text, out);
+}
+
+fn write(json: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
+    // Neither memory nor text and JSON give an error.
+    let _ = serde_json::to_writer(out, json);
+}
+
 fn enum_text(value: &sea_orm::sea_query::OptionEnum) -> Option<&str> {
     use sea_orm::sea_query::OptionEnum;
     match value {

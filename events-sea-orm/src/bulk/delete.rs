@@ -127,8 +127,9 @@ where
         old: Vec<E::Model>,
         mut gone: impl FnMut(Vec<E::Model>),
     ) -> Result<(), DbErr> {
+        let recorder = txn.recorder(E::Model::definition(), &self.options)?;
         for row in &old {
-            txn.record(E::Model::definition(), &self.options, Change::Deleted(&RowImage::of(row)))?;
+            txn.record(&recorder, Change::Deleted(&RowImage::of(row)))?;
         }
         gone(old);
         txn.spill(busy).await

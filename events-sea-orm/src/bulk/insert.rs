@@ -142,14 +142,15 @@ where
                 write(txn, busy, chunk).await?.into_iter().map(|new| Written { old: None, new }).collect()
             }
         };
+        let recorder = txn.recorder(definition, options)?;
         for Written { old, new } in &written {
             let new = RowImage::of(new);
             match old.as_ref().map(RowImage::of) {
                 Some(old) => {
                     record::same_team(definition, &old, &new)?;
-                    txn.record(definition, options, Change::Updated(&old, &new))?;
+                    txn.record(&recorder, Change::Updated(&old, &new))?;
                 }
-                None => txn.record(definition, options, Change::Created(&new))?,
+                None => txn.record(&recorder, Change::Created(&new))?,
             }
         }
         inserted(written.into_iter().map(|row| row.new).collect());

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     backend::Lock,
     error::Refused,
-    record::{self, Change, SaveOptions},
+    record::{self, Change, Recorder, SaveOptions},
     saves::Target,
     tracked::{RowImage, TeamSource, Tracked},
     transaction::{Busy, EventTransaction},
@@ -148,8 +148,9 @@ where
         changes: Vec<(E::Model, E::Model)>,
         mut updated: impl FnMut(Vec<E::Model>),
     ) -> Result<(), DbErr> {
+        let recorder = txn.recorder(E::Model::definition(), &self.options)?;
         for (old, new) in &changes {
-            self.record_one(txn, old, new)?;
+            record_one(txn, &recorder, old, new)?;
         }
         updated(changes.into_iter().map(|(_, new)| new).collect());
         txn.spill(busy).await
@@ -168,7 +169,8 @@ where
                 None => read::<E>(txn, busy, &select_keys::<E>(txn, chunk.keys, Lock::ForUpdate)).await?,
             };
             let new = self.write(txn, busy, chunk.keys).await?;
-            updated(self.record(txn, &old, new)?);
+            let recorder = txn.recorder(E::Model::definition(), &self.options)?;
+            updated(record_chunk(txn, &recorder, &old, new)?);
             txn.spill(busy).await?;
         }
         Ok(())
@@ -198,32 +200,36 @@ where
         // Without a lock: the rows are this unit's own, and a locking scan would wait for others' rows in between.
         read::<E>(txn, busy, &E::find().filter(has_key::<E>(keys)).into_query()).await
     }
+}
 
-    /// Records what changed, row by row, and answers the new rows in the order of the old ones.
-    fn record(
-        &self,
-        txn: &EventTransaction,
-        old: &[E::Model],
-        new: Vec<E::Model>,
-    ) -> Result<Vec<E::Model>, DbErr> {
-        let definition = E::Model::definition();
-        let unexpected = || Refused::UnexpectedRow { object_type: definition.object_type() };
-        if old.len() != new.len() {
-            return Err(unexpected().into());
-        }
-        let mut by_object = by_object(new);
-        let mut updated = Vec::with_capacity(old.len());
-        for old in old {
-            let new = by_object.remove(&old.object().object_id).ok_or_else(unexpected)?;
-            self.record_one(txn, old, &new)?;
-            updated.push(new);
-        }
-        Ok(updated)
+/// Records what changed, row by row, and answers the new rows in the order of the old ones.
+fn record_chunk<M: Tracked>(
+    txn: &EventTransaction,
+    recorder: &Recorder<'_>,
+    old: &[M],
+    new: Vec<M>,
+) -> Result<Vec<M>, DbErr> {
+    let unexpected = || Refused::UnexpectedRow { object_type: M::definition().object_type() };
+    if old.len() != new.len() {
+        return Err(unexpected().into());
     }
+    let mut by_object = by_object(new);
+    let mut updated = Vec::with_capacity(old.len());
+    for old in old {
+        let new = by_object.remove(&old.object().object_id).ok_or_else(unexpected)?;
+        record_one(txn, recorder, old, &new)?;
+        updated.push(new);
+    }
+    Ok(updated)
+}
 
-    fn record_one(&self, txn: &EventTransaction, old: &E::Model, new: &E::Model) -> Result<(), Refused> {
-        let (old, new) = (RowImage::of(old), RowImage::of(new));
-        record::same_team(E::Model::definition(), &old, &new)?;
-        txn.record(E::Model::definition(), &self.options, Change::Updated(&old, &new))
-    }
+fn record_one<M: Tracked>(
+    txn: &EventTransaction,
+    recorder: &Recorder<'_>,
+    old: &M,
+    new: &M,
+) -> Result<(), Refused> {
+    let (old, new) = (RowImage::of(old), RowImage::of(new));
+    record::same_team(M::definition(), &old, &new)?;
+    txn.record(recorder, Change::Updated(&old, &new))
 }

@@ -4,13 +4,16 @@
 use std::sync::atomic::Ordering;
 
 use sea_orm::{DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use uuid::Uuid;
 
 use super::{
     Busy, EventTransaction,
     level::Doubt,
     write::{Reply, Verb},
 };
-use crate::{bulk::CHUNK, error::Refused, observe, store, tracked::Definition, withhold::withhold_for};
+use crate::{
+    bulk::CHUNK, error::Refused, observe, record, store, tracked::Definition, withhold::withhold_for,
+};
 
 impl EventTransaction {
     pub(crate) fn backend(&self) -> DbBackend {
@@ -81,23 +84,26 @@ impl EventTransaction {
         Ok(())
     }
 
-    /// Writes what is in the buffer, and answers it.
+    /// Writes what is in the buffer, and answers what consumers have yet to see of it.
     pub(super) async fn write_buffer(&self, busy: &Busy) -> Result<Vec<events_core::Event>, DbErr> {
         let mut batch = std::mem::take(&mut self.level.state().buffer);
-        let Some(first) = batch.first_mut() else { return Ok(batch) };
+        let Some(first) = batch.first_mut() else { return Ok(Vec::new()) };
         if !self.level.has_written() {
             first.id = self.unit.id; // a unique key by which a unit can be looked for
         }
+        let ids: Vec<Uuid> = batch.iter().map(|event| event.id).collect();
+        let seen = record::seen(self.unit.events.has_consumers(), &batch)?;
+        let counted = observe::Written::of(&batch);
         let doubt = self.level.doubt("writing the events was cancelled");
-        for statement in store::insert_statements(self.unit.backend, &batch) {
+        for statement in store::insert_statements(self.unit.backend, batch) {
             self.send(busy, Verb::Execute, statement).await?;
         }
         doubt.settle();
-        observe::written(&batch);
+        counted.count();
         #[cfg(feature = "testing")]
         crate::testing::note_unit(self.unit.id);
-        self.level.state().written.extend(batch.iter().map(|event| event.id));
-        Ok(batch)
+        self.level.state().written.extend(ids);
+        Ok(seen)
     }
 
     /// Runs the consumers on events that were written before the commit, read back page by page.

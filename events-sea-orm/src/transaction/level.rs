@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use events_core::{Event, TeamScope};
+use events_core::TeamScope;
 use sea_orm::{Statement, Value};
 use uuid::Uuid;
 
 use super::{Kind, untracked::Tally};
 use crate::{
     error::Refused,
-    record::SaveOptions,
+    record::{Recorded, SaveOptions},
     tracked::{Definition, RowImage, Rows},
 };
 
@@ -69,7 +69,7 @@ pub(super) struct Level {
 }
 
 pub(super) struct State {
-    pub(super) buffer: Vec<Event>,
+    pub(super) buffer: Vec<Recorded>,
     /// Events that are in the table already, by their ids: bulk writes do not keep theirs.
     pub(super) written: Vec<Uuid>,
     pub(super) announced: Vec<Announcement>,

@@ -100,7 +100,9 @@ impl EventTransaction {
         let reply = self.send(&busy, Verb::Execute, delete).await?;
         let recorded = if reply.rows() == old_rows.len() as u64 {
             let options = SaveOptions::default();
-            old_rows.iter().try_for_each(|old| self.record(definition, &options, Change::Deleted(old)))
+            self.recorder(definition, &options).and_then(|recorder| {
+                old_rows.iter().try_for_each(|old| self.record(&recorder, Change::Deleted(old)))
+            })
         } else {
             // A link that came in between went with the others, and nobody read it.
             Err(Refused::UnexpectedRow { object_type: definition.object_type() })

@@ -20,7 +20,7 @@ use crate::{
     backend::{self, Lock},
     error::Refused,
     observe,
-    record::{self, Change, SaveOptions},
+    record::{self, Change, Recorder, SaveOptions},
     tracked::{Definition, OLD, RowImage},
     withhold::withhold,
 };
@@ -411,26 +411,28 @@ impl EventTransaction {
         Ok(())
     }
 
-    /// The events of a change go into the buffer.
-    pub(crate) fn record(
+    /// What makes the events of one call.
+    pub(crate) fn recorder<'a>(
         &self,
         definition: &'static Definition,
-        options: &SaveOptions,
-        change: Change<'_>,
-    ) -> Result<(), Refused> {
+        options: &'a SaveOptions,
+    ) -> Result<Recorder<'a>, Refused> {
+        Recorder::new(definition, options, &self.unit.context, self.unit.id)
+    }
+
+    /// The events of a change go into the buffer.
+    pub(crate) fn record(&self, recorder: &Recorder<'_>, change: Change<'_>) -> Result<(), Refused> {
         let mut state = self.level.state();
-        let team = record::team_of(definition, change.row(), &state.team)?;
+        let team = record::team_of(recorder.definition(), change.row(), &state.team)?;
         if matches!(state.team, TeamScope::New) {
             state.team = TeamScope::Team(team.clone());
         }
-        let context = &self.unit.context;
-        let mut events = record::events(definition, change, options, &team, context, self.unit.id)?;
-        state.buffer.append(&mut events);
+        state.buffer.extend(recorder.events(change, &team)?);
         Ok(())
     }
 
     fn record_announced(&self, announcement: &Announcement, change: Change<'_>) -> Result<(), Refused> {
-        self.record(announcement.definition(), &announcement.options, change)
+        self.record(&self.recorder(announcement.definition(), &announcement.options)?, change)
     }
 }
 
