@@ -21,8 +21,8 @@ use crate::{backend, error::Refused, record::Recorded};
 /// vary with their number.
 const VALUES_LIMIT: usize = 3;
 
-/// Up to so many events, more than a unit of single saves has, one statement and one round trip are best.
-const ONE_STATEMENT: usize = 2_000;
+/// From so many events, more than a unit of single saves has, what a row costs counts for more than a round trip.
+pub(crate) const MANY: usize = 1_000;
 
 /// What one statement carries at most: well below the packet that MariaDB accepts by default, 16 MiB.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -82,7 +82,7 @@ pub(crate) fn insert_statements(backend: DbBackend, events: Vec<Recorded>) -> Ve
     if events.len() <= VALUES_LIMIT {
         return vec![StatementBuilder::build(&insert_values(backend, events), &backend)];
     }
-    let rows = backend::rows_of_values(backend).filter(|_| events.len() > ONE_STATEMENT);
+    let rows = backend::rows_of_values(backend).filter(|_| events.len() >= MANY);
     let insert = |part: Vec<Recorded>| match backend {
         DbBackend::Postgres => columns::insert(part),
         _ if rows == Some(part.len()) => rows::insert(backend, part),
@@ -234,7 +234,7 @@ mod tests {
         for backend in [DbBackend::Sqlite, DbBackend::MySql] {
             assert_eq!(kinds(backend, events(3, 10)), (1, 0));
             assert_eq!(kinds(backend, events(4, 10)), (0, 1));
-            assert_eq!(kinds(backend, events(ONE_STATEMENT, 10)), (0, 1));
+            assert_eq!(kinds(backend, events(MANY - 1, 10)), (0, 1));
             assert_eq!(kinds(backend, events(2_204, 10)), (4, 1));
         }
         let texts = |count| -> Vec<String> {

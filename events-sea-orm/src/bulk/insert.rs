@@ -1,5 +1,6 @@
 //! `insert_many_with_events`.
 
+use futures_util::future::join;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, Iterable, PrimaryKeyTrait,
     QueryFilter, QueryTrait, StatementBuilder, TryFromU64, Value,
@@ -7,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{
-    CHUNK, MAX_BINDS, check_options,
+    MAX_BINDS, check_options,
     keys::{arity, by_object, has_key, read},
     options,
     upsert::{Action, Written},
@@ -35,6 +36,12 @@ impl<A> std::fmt::Debug for InsertMany<A> {
         f.debug_struct("InsertMany").field("rows", &self.models.len()).finish_non_exhaustive()
     }
 }
+
+/// How many rows are inserted at once: few enough that the first are soon recorded while others are written.
+const CHUNK: usize = 1_000;
+
+/// How many rows are recorded between two looks at what the database has answered.
+const AT_A_TIME: usize = 32;
 
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
@@ -134,16 +141,54 @@ async fn write_all<A: ActiveModelTrait>(
 where
     Model<A>: Tracked,
 {
-    let definition = Model::<A>::definition();
-    for chunk in chunks(models) {
-        let written = match &action {
-            Some(action) => action.write(txn, busy, chunk).await?,
-            None => {
-                write(txn, busy, chunk).await?.into_iter().map(|new| Written { old: None, new }).collect()
+    let mut chunks = chunks(models).into_iter();
+    let mut written = Vec::new();
+    loop {
+        let next = chunks.next();
+        let is_last = next.is_none();
+        let write = async {
+            txn.spill(busy).await?;
+            match next {
+                Some(chunk) => write_chunk(txn, busy, &action, chunk).await,
+                None => Ok(Vec::new()),
             }
         };
-        let recorder = txn.recorder(definition, options)?;
-        for Written { old, new } in &written {
+        // The database writes a chunk while the events of the one before are made.
+        let (next_written, recorded) = join(write, record_chunk(txn, options, &written)).await;
+        recorded?;
+        inserted(written.into_iter().map(|row| row.new).collect());
+        written = next_written?;
+        if is_last {
+            return txn.spill(busy).await;
+        }
+    }
+}
+
+async fn write_chunk<A: ActiveModelTrait>(
+    txn: &EventTransaction,
+    busy: &Busy,
+    action: &Option<Action<A>>,
+    chunk: Vec<A>,
+) -> Result<Vec<Written<Model<A>>>, DbErr>
+where
+    Model<A>: Tracked,
+{
+    if let Some(action) = action {
+        return action.write(txn, busy, chunk).await;
+    }
+    Ok(write(txn, busy, chunk).await?.into_iter().map(|new| Written { old: None, new }).collect())
+}
+
+/// Records some rows at a time: what is on its way meanwhile goes on in between.
+async fn record_chunk<M: Tracked>(
+    txn: &EventTransaction,
+    options: &SaveOptions,
+    written: &[Written<M>],
+) -> Result<(), DbErr> {
+    let definition = M::definition();
+    let recorder = txn.recorder(definition, options)?;
+    for some in written.chunks(AT_A_TIME) {
+        for Written { old, new } in some {
             let new = RowImage::of(new);
             match old.as_ref().map(RowImage::of) {
                 Some(old) => {
@@ -153,8 +198,7 @@ where
                 None => txn.record(&recorder, Change::Created(&new))?,
             }
         }
-        inserted(written.into_iter().map(|row| row.new).collect());
-        txn.spill(busy).await?;
+        tokio::task::yield_now().await;
     }
     Ok(())
 }

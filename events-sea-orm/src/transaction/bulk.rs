@@ -78,7 +78,9 @@ impl EventTransaction {
     pub(crate) async fn spill(&self, busy: &Busy) -> Result<(), DbErr> {
         // What a consumer writes in bulk waits for its round, which is how other consumers get to see it.
         let flushing = self.unit.flushing.load(Ordering::Relaxed);
-        if self.level.state().buffer.len() >= CHUNK && !self.level.parent_waits() && !flushing {
+        // Consumers see what is in the buffer without reading it back.
+        let many = if self.unit.events.has_consumers() { CHUNK } else { store::MANY };
+        if self.level.state().buffer.len() >= many && !self.level.parent_waits() && !flushing {
             self.write_buffer(busy).await?;
         }
         Ok(())
