@@ -154,9 +154,8 @@ where
             }
         };
         // The database writes a chunk while the events of the one before are made.
-        let (next_written, recorded) = join(write, record_chunk(txn, options, &written)).await;
-        recorded?;
-        inserted(written.into_iter().map(|row| row.new).collect());
+        let (next_written, recorded) = join(write, record_chunk(txn, options, written)).await;
+        inserted(recorded?);
         written = next_written?;
         if is_last {
             return txn.spill(busy).await;
@@ -179,28 +178,32 @@ where
     Ok(write(txn, busy, chunk).await?.into_iter().map(|new| Written { old: None, new }).collect())
 }
 
-/// Records some rows at a time: what is on its way meanwhile goes on in between.
+/// Records some rows at a time: what is on its way meanwhile goes on in between. Answers the rows as they are.
 async fn record_chunk<M: Tracked>(
     txn: &EventTransaction,
     options: &SaveOptions,
-    written: &[Written<M>],
-) -> Result<(), DbErr> {
+    written: Vec<Written<M>>,
+) -> Result<Vec<M>, DbErr> {
     let definition = M::definition();
     let recorder = txn.recorder(definition, options)?;
-    for some in written.chunks(AT_A_TIME) {
-        for Written { old, new } in some {
-            let new = RowImage::of(new);
+    let mut rows = Vec::with_capacity(written.len());
+    // By value: a reference that is kept over the wait would ask models to be `Sync`.
+    let mut written = written.into_iter();
+    while written.len() > 0 {
+        for Written { old, new } in written.by_ref().take(AT_A_TIME) {
+            let image = RowImage::of(&new);
             match old.as_ref().map(RowImage::of) {
                 Some(old) => {
-                    record::same_team(definition, &old, &new)?;
-                    txn.record(&recorder, Change::Updated(&old, &new))?;
+                    record::same_team(definition, &old, &image)?;
+                    txn.record(&recorder, Change::Updated(&old, &image))?;
                 }
-                None => txn.record(&recorder, Change::Created(&new))?,
+                None => txn.record(&recorder, Change::Created(&image))?,
             }
+            rows.push(new);
         }
         tokio::task::yield_now().await;
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Rows in chunks that one statement can bind; rows with a key and rows without one apart, since where nothing is

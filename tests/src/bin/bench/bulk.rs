@@ -13,7 +13,7 @@ use super::{Job, at, bare, median, set_up, tracked};
 
 const ROWS: i64 = 10_000;
 const ROUNDS: i64 = 8;
-/// As many as the tracked verb puts into one statement: seven values a row.
+/// As many as one statement can bind: seven values a row.
 const CHUNK: usize = 30_000 / 7;
 
 macro_rules! new_rows {
