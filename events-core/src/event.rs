@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::error::{IdentifierError, ObjectIdError, check_identifier};
+use crate::{
+    error::{IdentifierError, ObjectIdError, check_identifier},
+    thread::ThreadRef,
+};
 
 /// What kind of fact an event is.
 ///
@@ -110,7 +113,7 @@ impl TryFrom<String> for EventType {
 }
 
 /// The thing an event is about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ObjectRef {
     /// What kind of thing, as written in `#[tracked(object_type = "..")]`.
     pub object_type: String,
@@ -178,11 +181,13 @@ pub struct Subject {
     pub object: ObjectRef,
     /// Its team, where the model has one; an event for another team is refused.
     pub team: Option<String>,
+    /// The thread in which its events are told, where that is not simply the object's own.
+    pub thread: Option<ThreadRef>,
 }
 
 impl From<ObjectRef> for Subject {
     fn from(object: ObjectRef) -> Self {
-        Self { object, team: None }
+        Self { object, team: None, thread: None }
     }
 }
 

@@ -3,7 +3,7 @@
 //! This crate knows no database and no runtime. Applications name [`events-sea-orm`], which re-exports all of it.
 //!
 //! Reading order: [`event`] (what is recorded), [`data`] (what stands in `event_data`), [`context`] (who, for which
-//! team, why), [`filter`] (which events are wanted), [`error`].
+//! team, why), [`thread`] (where it is told), [`filter`] (which events are wanted), [`error`].
 //!
 //! [`events-sea-orm`]: https://docs.rs/events-sea-orm
 
@@ -12,6 +12,7 @@ pub mod data;
 pub mod error;
 pub mod event;
 pub mod filter;
+pub mod thread;
 
 pub use context::{Actor, Context, TeamScope};
 pub use data::{
@@ -21,3 +22,4 @@ pub use data::{
 pub use error::{IdentifierError, ObjectIdError};
 pub use event::{Event, EventType, NewEvent, ObjectRef, Subject};
 pub use filter::EventFilter;
+pub use thread::ThreadRef;

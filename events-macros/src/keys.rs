@@ -147,10 +147,36 @@ impl Key {
     /// `key = ".."`.
     pub(crate) fn text(self) -> syn::Result<LitStr> {
         let message = format!("expected text in quotes: `{} = \"..\"`", self.name());
-        match self.expr(&message)? {
+        self.text_or(&message)
+    }
+
+    /// `key = ".."`, where more may be said than that.
+    pub(crate) fn text_or(self, message: &str) -> syn::Result<LitStr> {
+        match self.expr(message)? {
             Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
             other => Err(syn::Error::new_spanned(other, message)),
         }
+    }
+
+    /// `key = ".."`, or `key = ["..", ".."]`.
+    pub(crate) fn texts(self) -> syn::Result<Vec<LitStr>> {
+        let name = self.name();
+        let message =
+            format!("expected text in quotes, or several: `{name} = \"..\"`, `{name} = [\"..\", \"..\"]`");
+        let texts = match self.expr(&message)? {
+            Expr::Array(array) if !array.elems.is_empty() => array.elems.into_iter().collect(),
+            other => vec![other],
+        };
+        let text = |expr| match ungrouped(expr) {
+            Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) => Ok(text),
+            other => Err(syn::Error::new_spanned(other, &message)),
+        };
+        texts.into_iter().map(text).collect()
+    }
+
+    /// Whether it is `key(..)`.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
     }
 
     /// `key = path`.

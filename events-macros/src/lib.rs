@@ -22,6 +22,11 @@ use proc_macro::TokenStream;
 /// - `object_type = "campaign"`: the name under which objects are recorded. The table's name unless said.
 /// - `soft_delete = "deleted_at"`: the field that marks a row as deleted, a nullable time or a bool. Setting it is
 ///   DELETED, clearing it RESTORED. It need not be tracked itself.
+/// - `thread = "self"`: with the feature `threads`, the row's events are told in a thread of its own; or
+///   `thread(object_type = "customer", id = "customer_id", scope = "campaign_id")`: in the thread of another object, whose
+///   key stands in the field `id` (several: `id = ["film_id", "language"]`), in the scope that stands in the field `scope`.
+///   Each part may be left out: object type and key are then the row's own, and there is no scope. The fields need not be
+///   tracked. With NULL in `id` the row's events are in no thread.
 /// - `all`: track every field but the key and the team; `#[track(skip)]` leaves one out.
 /// - `behavior = "custom"`: the model has hooks of its own, and `#[tracked_behavior]` on them.
 /// - `crate = path`: where `events_sea_orm` is found.
@@ -34,6 +39,9 @@ use proc_macro::TokenStream;
 /// - `redact`: that it changed is recorded, never its value.
 /// - `rename = "name"`: recorded under this name instead of the column's.
 /// - `with = path`: a function from `&FieldType` to what is recorded, a JSON value.
+/// - `label = "daily budget"`: what threads call it. Its recorded name with spaces for underscores unless said.
+/// - `format = "plain"`, `"number"`, `"date"` or a path: how threads show its values: as they are, with thousands
+///   separators, as a date without the time, or as a function from `&serde_json::Value` to `String` says.
 /// - `skip`: not tracked, under `all`.
 ///
 /// ```text

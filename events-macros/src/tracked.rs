@@ -4,6 +4,7 @@ mod check;
 mod column;
 mod expand;
 mod model;
+mod thread;
 mod transitions;
 
 use proc_macro2::TokenStream;
@@ -78,6 +79,18 @@ mod tests {
                 TRACKED,
                 "#[track(state, transitions(A => [B, C], B => [C],), enforce)] pub s: Option<S>, #[track] pub b: i32",
             ),
+            (
+                "#[tracked(team = \"team_id\", thread = \"self\")]",
+                "#[track(label = \"daily budget\", format = \"number\")] pub a: i32, #[track(redact, label = \"key\")] pub b: String",
+            ),
+            (
+                "#[tracked(team = \"team_id\", thread(object_type = \"customer\", id = \"customer_id\", scope = \"campaign_id\"))]",
+                "#[track(state, format = shown)] pub a: i32, pub customer_id: i32, pub campaign_id: Option<i32>",
+            ),
+            (
+                "#[tracked(team = \"team_id\", thread(id = [\"film\", \"lang\"],))]",
+                "#[track(format = my::shown)] pub film: i32, pub lang: String",
+            ),
             ("#[tracked(team = \"tenant\")]", "#[sea_orm(column_name = \"tenant\")] #[track] pub t: i32"),
         ] {
             assert_eq!(errors(attribute, fields), [] as [&str; 0]);
@@ -99,7 +112,7 @@ mod tests {
         check(
             "#[tracked(team = \"team_id\", tem = 1)]",
             field,
-            "expected `object_type`, `team`, `soft_delete`, `behavior`, `all` or `crate`",
+            "expected `object_type`, `team`, `soft_delete`, `thread`, `behavior`, `all` or `crate`",
         );
         check("#[tracked(team = \"team_id\", team = context)]", field, "said twice");
         check("#[tracked(team = \"team_id\", object_type = \"\")]", field, "at least one character");
@@ -121,7 +134,7 @@ mod tests {
         check(
             TRACKED,
             "#[track(redacted)] pub name: String",
-            "expected `rename`, `skip`, `state`, `transitions`, `enforce`, `redact` or `with`",
+            "expected `rename`, `skip`, `state`, `transitions`, `enforce`, `redact`, `with`, `label` or `format`",
         );
         check(TRACKED, "#[track = \"x\"] pub name: String", "keys stand in parentheses: `#[track(..)]`");
         check(TRACKED, "#[track(state = 1)] pub name: String", "`state` stands alone");
@@ -174,6 +187,45 @@ mod tests {
         {
             assert_eq!(errors(&gone, &format!("pub gone: {ty}")), [] as [&str; 0]);
         }
+    }
+
+    #[test]
+    fn a_thread_is_told_by_columns() {
+        let check = |thread: &str, expected: &str| {
+            let attribute = format!("#[tracked(team = \"team_id\", {thread})]");
+            check(&attribute, "#[track] pub a: i32, #[track(redact)] pub secret: i32", expected);
+        };
+        for thread in ["thread", "thread()", "thread = \"other\"", "thread = self", "thread = 1"] {
+            check(thread, "expected `thread = \"self\"`, or `thread(object_type");
+        }
+        check("thread(ids = \"a\")", "no such key: expected `object_type`, `id` or `scope`");
+        check("thread(id = \"a\", id = \"a\")", "said twice");
+        check("thread(id = a)", "expected text in quotes, or several");
+        check("thread(id = [])", "expected text in quotes, or several");
+        check("thread(id = [\"a\", 1])", "expected text in quotes, or several");
+        check("thread(scope = a)", "expected text in quotes: `scope = \"..\"`");
+        check("thread(object_type = \"\")", "at least one character");
+        check("thread(id = \"b\")", "expected one of `id`, `team_id`, `a`, `secret`");
+        check("thread(scope = \"b\")", "expected one of `id`, `team_id`, `a`, `secret`");
+        check("thread(id = \"secret\")", "stands in every event of the thread: drop `redact`");
+        let several = "#[tracked(team = \"team_id\", thread(ids = \"a\", object_type = \"\", id = [\"b\", \"c\"], scope = \"d\"))]";
+        assert_eq!(errors(several, "#[track] pub a: i32").len(), 5);
+    }
+
+    #[test]
+    fn labels_and_formats_are_of_what_is_shown() {
+        let check = |keys: &str, expected: &str| {
+            check(TRACKED, &format!("#[track({keys})] pub name: String"), expected);
+        };
+        check("label = name", "expected text in quotes: `label = \"..\"`");
+        check("label = \" \"", "a label has at least one character that can be seen");
+        for format in ["format", "format = \"money\"", "format = 1", "format = |v| v.to_string()"] {
+            check(format, "expected `\"plain\"`, `\"number\"`, `\"date\"`");
+        }
+        check("redact, format = \"number\"", "drop `redact` or `format`");
+        let all = "#[tracked(team = \"team_id\", all)]";
+        let found = errors(all, "#[track(skip, label = \"x\")] pub name: String");
+        assert!(found.len() == 1 && found[0].contains("takes no other key"), "{found:?}");
     }
 
     #[test]

@@ -83,9 +83,15 @@ pub use consumer::{
 pub use error::{CommitError, Outcome, Refused, UndeclaredTransition, UnknownCommit};
 pub use events::{BuildError, Events, EventsBuilder};
 pub use events_core::{
+<<<<<<< HEAD
     self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventFilter, EventType,
     FieldChange, IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject,
     TeamScope, UpdatedEventData, make_field_changes,
+=======
+    self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventType, FieldChange,
+    IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject, TeamScope,
+    ThreadRef, UpdatedEventData, make_field_changes,
+>>>>>>> bcade31 (Models say in whose thread their events are told, and how threads show their fields)
 };
 pub use events_macros::{Tracked, event_consumer, tracked_behavior};
 pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};
@@ -93,7 +99,7 @@ pub use scope::ScopeError;
 pub use sea_orm;
 pub use soft_delete::{DeletedMark, SoftDelete};
 pub use store::event;
-pub use tracked::{Definition, Field, TeamSource, Tracked, registered};
+pub use tracked::{Definition, Field, Format, TeamSource, ThreadSource, Tracked, registered};
 #[cfg(feature = "stream")]
 pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};

@@ -116,6 +116,8 @@ pub(crate) struct Recorder<'a> {
     payloads: Payloads<'a>,
     actor_id: Option<Arc<str>>,
     context: Arc<str>,
+    /// The same, for events that name their thread in it.
+    context_json: Json,
     unit_id: Uuid,
     occurred_at: DateTime<Utc>,
 }
@@ -136,9 +138,20 @@ impl<'a> Recorder<'a> {
             payloads: Payloads::new(definition, options)?,
             actor_id: context.actor_id().map(Arc::from),
             context: json.to_string().into(),
+            context_json: json,
             unit_id,
             occurred_at: now(),
         })
+    }
+
+    /// The context of a row's events.
+    fn context_of(&self, row: &RowImage) -> Result<Arc<str>, Refused> {
+        let Some(thread) = self.definition.stated_thread(&row.key, &row.thread)? else {
+            return Ok(Arc::clone(&self.context));
+        };
+        let mut json = self.context_json.clone();
+        thread.put_into(&mut json);
+        Ok(json.to_string().into())
     }
 
     pub(crate) fn definition(&self) -> &'static Definition {
@@ -153,7 +166,9 @@ impl<'a> Recorder<'a> {
     ) -> Result<impl Iterator<Item = Recorded>, Refused> {
         let payloads = self.payloads.of(change)?;
         let mut object_id = String::new();
+        let mut context = Arc::clone(&self.context);
         if !payloads.is_empty() {
+            context = self.context_of(change.row())?;
             object_id = self.definition.object_id(&change.row().key);
             check_identifier("object type", self.definition.object_type())?;
             check_identifier("object id", &object_id)?;
@@ -167,7 +182,7 @@ impl<'a> Recorder<'a> {
             actor_id: self.actor_id.clone(),
             unit_id: self.unit_id,
             event_data,
-            context: Arc::clone(&self.context),
+            context: Arc::clone(&context),
             occurred_at: self.occurred_at,
         }))
     }
@@ -208,7 +223,7 @@ pub(crate) fn emitted(
 ) -> Result<Event, Refused> {
     let event_type = new.event_type?;
     let known = new.subject.as_ref().and_then(|subject| subject.team.clone()).or(new.team);
-    let object = new.subject.map(|subject| subject.object);
+    let (object, thread) = new.subject.map(|subject| (subject.object, subject.thread)).unzip();
     let team_id = match (team, known) {
         (TeamScope::Team(team), Some(known)) if *team != known => {
             let unnamed = || ObjectRef::new("event", &event_type);
@@ -232,6 +247,11 @@ pub(crate) fn emitted(
     if let Some(object) = &object {
         object.check()?;
     }
+    let mut stored_context = context.to_json();
+    if let Some(thread) = thread.flatten() {
+        thread.check()?;
+        thread.put_into(&mut stored_context);
+    }
     value::check_json(&new.event_data).map_err(|source| Refused::Value {
         object_type: event_type.to_string(),
         field: "event_data".to_owned(),
@@ -245,7 +265,7 @@ pub(crate) fn emitted(
         actor_id: context.actor_id().map(str::to_owned),
         unit_id,
         event_data: new.event_data,
-        context: context.to_json(),
+        context: stored_context,
         occurred_at: new.occurred_at.map_or_else(now, cut),
     })
 }

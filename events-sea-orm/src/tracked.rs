@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use events_core::{ObjectRef, Subject};
+use events_core::{ObjectRef, Subject, ThreadRef};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, IdenStatic, Iterable,
     ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait, QueryFilter, QueryResult, QueryTrait, RelationTrait,
@@ -42,6 +42,12 @@ pub trait Tracked: ModelTrait + FromQueryResult {
     /// Whether the row is marked as deleted, if the model has `soft_delete`.
     fn is_soft_deleted(&self) -> bool {
         false
+    }
+
+    /// The database values of the columns that say whose thread the row's events are told in, in the order of
+    /// [`ThreadSource`]: the key's, then the scope's.
+    fn thread_values(&self) -> Vec<Value> {
+        Vec::new()
     }
 
     /// The tracked fields by their recorded names, as an event would hold them; redacted ones are absent.
@@ -78,6 +84,7 @@ pub struct Definition {
     team: TeamSource,
     fields: Vec<Field>,
     soft_delete: Option<&'static str>,
+    thread: Option<ThreadSource>,
     rows: &'static dyn Rows,
     /// Whether it was looked up, and so is known to the guard even if nothing registered it.
     known: AtomicBool,
@@ -102,6 +109,38 @@ pub enum TeamSource {
     Context,
 }
 
+/// In whose thread the events of a row are told. What is not said is the row's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ThreadSource {
+    /// The type of the object whose thread it is.
+    pub object_type: Option<&'static str>,
+    /// The columns with the key of that object; none: its own key.
+    pub id: Vec<&'static str>,
+    /// The column with the scope.
+    pub scope: Option<&'static str>,
+}
+
+impl ThreadSource {
+    /// Whether every event tells its thread by its object alone.
+    pub(crate) fn is_own(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How threads show the values of a field.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Format {
+    /// As they are.
+    Plain,
+    /// With thousands separators.
+    Number,
+    /// As a date, without the time of day.
+    Date,
+    /// As this function says.
+    With(fn(&Json) -> String),
+}
+
 /// A tracked field.
 #[derive(Debug, Clone)]
 pub struct Field {
@@ -110,6 +149,8 @@ pub struct Field {
     state: bool,
     redacted: bool,
     transitions: Option<Transitions>,
+    label: Option<&'static str>,
+    format: Option<Format>,
 }
 
 /// The transitions that a state field declares.
@@ -123,7 +164,15 @@ struct Transitions {
 impl Field {
     /// A field recorded under its column's name.
     pub fn new(column: &'static str) -> Self {
-        Self { column, name: column, state: false, redacted: false, transitions: None }
+        Self {
+            column,
+            name: column,
+            state: false,
+            redacted: false,
+            transitions: None,
+            label: None,
+            format: None,
+        }
     }
 
     /// Recorded under this name.
@@ -161,6 +210,30 @@ impl Field {
     pub fn redacted(mut self) -> Self {
         self.redacted = true;
         self
+    }
+
+    /// What threads call it.
+    #[must_use]
+    pub fn labeled(mut self, label: &'static str) -> Self {
+        self.label = Some(label);
+        self
+    }
+
+    /// How threads show its values.
+    #[must_use]
+    pub fn formatted(mut self, format: Format) -> Self {
+        self.format = Some(format);
+        self
+    }
+
+    /// What threads call it, if the model says.
+    pub fn label(&self) -> Option<&'static str> {
+        self.label
+    }
+
+    /// How threads show its values, if the model says.
+    pub fn format(&self) -> Option<Format> {
+        self.format
     }
 
     /// The name it is recorded under.
@@ -219,6 +292,7 @@ impl Definition {
             team,
             fields,
             soft_delete: None,
+            thread: None,
             rows: &RowsOf::<E>(PhantomData),
             known: AtomicBool::new(false),
         }
@@ -229,6 +303,51 @@ impl Definition {
     pub fn soft_deleted_by(mut self, column: &'static str) -> Self {
         self.soft_delete = Some(column);
         self
+    }
+
+    /// Its events are told in this thread.
+    #[must_use]
+    pub fn in_thread(mut self, thread: ThreadSource) -> Self {
+        self.thread = Some(thread);
+        self
+    }
+
+    /// In whose thread its events are told, if in any.
+    pub fn thread(&self) -> Option<&ThreadSource> {
+        self.thread.as_ref()
+    }
+
+    /// The thread that an event must name, its object not being enough to tell; none of a row that points to none.
+    pub(crate) fn stated_thread(
+        &self,
+        key: &[Value],
+        values: &[Value],
+    ) -> Result<Option<ThreadRef>, Refused> {
+        let Some(source) = self.thread.as_ref().filter(|source| !source.is_own()) else { return Ok(None) };
+        let (id, scope) = values.split_at(source.id.len().min(values.len()));
+        let json = |(column, value): (&&'static str, &Value)| {
+            value::to_json(value).map_err(|source| self.value_error(column, source))
+        };
+        let mut object = self.object(key);
+        if let Some(object_type) = source.object_type {
+            object_type.clone_into(&mut object.object_type);
+        }
+        if !source.id.is_empty() {
+            let id = source.id.iter().zip(id).map(json).collect::<Result<Vec<_>, _>>()?;
+            if id.iter().any(|part| part.is_null() || part == "") {
+                return Ok(None);
+            }
+            object.object_id = ObjectRef::of_key("", &id).object_id;
+        }
+        let thread = ThreadRef::of(object);
+        let scope = source.scope.iter().zip(scope).map(json).next().transpose()?;
+        let thread = match scope {
+            None | Some(Json::Null) => thread,
+            Some(Json::String(scope)) => thread.scoped(scope),
+            Some(other) => thread.scoped(other),
+        };
+        thread.check()?;
+        Ok(Some(thread))
     }
 
     /// The name under which its objects are recorded.
@@ -343,6 +462,8 @@ pub(crate) struct RowImage {
     pub(crate) values: Vec<Value>,
     /// Whether it was marked as deleted.
     pub(crate) deleted: bool,
+    /// What it says of its thread.
+    pub(crate) thread: Vec<Value>,
 }
 
 impl RowImage {
@@ -352,12 +473,19 @@ impl RowImage {
             team: model.team_value(),
             values: model.tracked_values(),
             deleted: model.is_soft_deleted(),
+            thread: model.thread_values(),
         }
     }
 
     /// What a caller said of a row: its key and its team.
     pub(crate) fn said(key: Option<&[Value]>, team: Option<Value>) -> Self {
-        Self { key: key.unwrap_or_default().to_vec(), team, values: Vec::new(), deleted: false }
+        Self {
+            key: key.unwrap_or_default().to_vec(),
+            team,
+            values: Vec::new(),
+            deleted: false,
+            thread: Vec::new(),
+        }
     }
 }
 
@@ -500,7 +628,13 @@ pub(crate) fn key_of<A: ActiveModelTrait>(active: &A) -> Option<Vec<Value>> {
 /// A model as the subject of an emitted event.
 pub(crate) fn subject<M: Tracked>(model: &M) -> Subject {
     let team = model.team_value().and_then(|team| team_text(&team));
-    Subject { object: model.object(), team }
+    let definition = M::definition();
+    let thread = definition.thread().and_then(|_| {
+        let key: Vec<Value> = PrimaryKey::<M>::iter().map(|key| model.get(key.into_column())).collect();
+        // What cannot be told names no thread, as NULL does: its own saves say what is wrong.
+        definition.stated_thread(&key, &model.thread_values()).ok().flatten()
+    });
+    Subject { object: model.object(), team, thread }
 }
 
 /// A team column's value as the text that identifies the team; `None` for NULL.

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use syn::{Data, DeriveInput, Type};
+use syn::{Data, DeriveInput, LitStr, Type};
 
 use super::{
     model::{Field, Model, Team},
+    thread::Thread,
     transitions::in_option,
 };
 use crate::errors::Errors;
@@ -15,14 +16,16 @@ pub(crate) fn model(model: &Model, errors: &mut Errors) {
     team_is_a_field(model, errors);
     soft_delete_is_a_field(model, errors);
     soft_delete_marks_a_row(model, errors);
+    thread_is_of_columns(model, errors);
     objects_have_a_name(model, errors);
-    object_type_can_be_stored(model, errors);
+    object_types_can_be_stored(model, errors);
     something_is_tracked(model, errors);
     names_are_unique(model, errors);
     for field in &model.fields {
         keys_fit_together(model, field, errors);
         key_and_team_are_open(model, field, errors);
         tracked_is_a_column(field, errors);
+        label_and_format_show_something(field, errors);
         transitions_are_of_a_state(field, errors);
         transitions_are_declared_once(field, errors);
     }
@@ -49,10 +52,31 @@ fn team_is_a_field(model: &Model, errors: &mut Errors) {
 }
 
 fn soft_delete_is_a_field(model: &Model, errors: &mut Errors) {
-    let (Some(name), None) = (&model.soft_delete, model.deleted_mark()) else { return };
+    if let (Some(name), None) = (&model.soft_delete, model.deleted_mark()) {
+        no_such_field(model, name, errors);
+    }
+}
+
+fn no_such_field(model: &Model, name: &LitStr, errors: &mut Errors) {
     let columns = model.fields.iter().filter(|field| field.is_column());
     let names: Vec<_> = columns.map(|field| format!("`{}`", field.ident)).collect();
     errors.at(name, format!("no such field: expected one of {}", names.join(", ")));
+}
+
+/// Their values stand in the context of each event, whatever is redacted.
+fn thread_is_of_columns(model: &Model, errors: &mut Errors) {
+    for name in model.thread.iter().flat_map(Thread::names) {
+        match model.column_called(name) {
+            None => no_such_field(model, name, errors),
+            Some(field) => {
+                let redact = field.track.as_ref().and_then(|track| track.redact.as_ref());
+                if let Some(redact) = redact {
+                    let message = "what names the thread cannot be redacted, it stands in every event of the thread: drop `redact`";
+                    errors.at(redact, message);
+                }
+            }
+        }
+    }
 }
 
 /// Its change is DELETED or RESTORED, which no other meaning of the field may hide.
@@ -151,8 +175,14 @@ fn objects_have_a_name(model: &Model, errors: &mut Errors) {
 }
 
 /// The database holds 191 characters of it.
-fn object_type_can_be_stored(model: &Model, errors: &mut Errors) {
-    let Some(object_type) = &model.object_type else { return };
+fn object_types_can_be_stored(model: &Model, errors: &mut Errors) {
+    let of_thread = model.thread.as_ref().and_then(|thread| thread.object_type.as_ref());
+    for object_type in model.object_type.iter().chain(of_thread) {
+        object_type_can_be_stored(object_type, errors);
+    }
+}
+
+fn object_type_can_be_stored(object_type: &LitStr, errors: &mut Errors) {
     let length = object_type.value().chars().count();
     if length == 0 {
         errors.at(object_type, "an object type has at least one character: write `object_type = \"..\"`");
@@ -203,6 +233,8 @@ fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
             || track.with.is_some()
             || track.transitions.is_some()
             || track.enforce.is_some()
+            || track.label.is_some()
+            || track.format.is_some()
         {
             errors.at(skip, "a skipped field takes no other key: drop `skip` or the others");
         } else if !model.said.all && !model.said.something_else {
@@ -216,6 +248,16 @@ fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
         if track.with.is_some() {
             errors.at(redact, "a redacted field records no value for `with` to make: drop one of them");
         }
+    }
+}
+
+fn label_and_format_show_something(field: &Field, errors: &mut Errors) {
+    let Some(track) = &field.track else { return };
+    if let Some(label) = track.label.as_ref().filter(|label| label.value().trim().is_empty()) {
+        errors.at(label, "a label has at least one character that can be seen");
+    }
+    if let (Some(format), Some(_)) = (&track.format, &track.redact) {
+        errors.at(format.tokens(), "a redacted field has no value to be shown: drop `redact` or `format`");
     }
 }
 

@@ -1,11 +1,12 @@
 //! The output: data, and one line for each hook.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{Ident, LitStr, Path, Type, spanned::Spanned};
 
 use super::{
-    model::{Field, Model},
+    model::{Field, Format, Model},
+    thread::Thread,
     transitions::{Transitions, state_type},
 };
 use crate::{
@@ -51,13 +52,14 @@ pub(crate) fn model(model: &Model) -> TokenStream {
         }
         None => Default::default(),
     };
+    let (in_thread, thread_values) = model.thread.as_ref().map(|thread| of_thread(model, thread)).unzip();
     quote! {
         const _: () = {
             #[automatically_derived]
             impl #krate::Tracked for #ident {
                 fn definition() -> &'static #krate::Definition {
                     static DEFINITION: ::std::sync::LazyLock<#krate::Definition> = ::std::sync::LazyLock::new(|| {
-                        #krate::Definition::new::<Entity>(#object_type, #team, ::std::vec![#(#fields),*]) #soft_deleted_by
+                        #krate::Definition::new::<Entity>(#object_type, #team, ::std::vec![#(#fields),*]) #soft_deleted_by #in_thread
                     });
                     &DEFINITION
                 }
@@ -71,6 +73,8 @@ pub(crate) fn model(model: &Model) -> TokenStream {
                 }
 
                 #is_soft_deleted
+
+                #thread_values
             }
 
             #soft_delete
@@ -88,6 +92,36 @@ pub(crate) fn model(model: &Model) -> TokenStream {
         };
         #behavior
     }
+}
+
+/// Whose thread it is, for the definition, and what the row says of it.
+fn of_thread(model: &Model, thread: &Thread) -> (TokenStream, TokenStream) {
+    let krate = &model.krate;
+    let variant = |name| model.column_called(name).map(|field| &field.column.variant);
+    let column = |name| {
+        let variant = variant(name);
+        quote!(#krate::__private::column_name(&Column::#variant))
+    };
+    let part = |part: Option<TokenStream>| match part {
+        Some(part) => quote!(::core::option::Option::Some(#part)),
+        None => quote!(::core::option::Option::None),
+    };
+    let object_type = part(thread.object_type.as_ref().map(ToTokens::to_token_stream));
+    let id = thread.id.iter().map(column);
+    let scope = part(thread.scope.as_ref().map(column));
+    let source = quote! {
+        .in_thread(#krate::ThreadSource { object_type: #object_type, id: ::std::vec![#(#id),*], scope: #scope })
+    };
+    let values: Vec<_> = thread.names().filter_map(variant).collect();
+    if values.is_empty() {
+        return (source, TokenStream::new());
+    }
+    let values = quote! {
+        fn thread_values(&self) -> ::std::vec::Vec<#krate::sea_orm::Value> {
+            ::std::vec![#(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#values)),*]
+        }
+    };
+    (source, values)
 }
 
 fn soft_delete(krate: &Path, ident: &Ident, field: &Field) -> TokenStream {
@@ -134,7 +168,23 @@ fn definition_of(krate: &Path, field: &Field) -> TokenStream {
     let transitions = track.and_then(|track| track.transitions.as_ref());
     let transitions = transitions.map(|transitions| transitions_of(krate, &field.ty, transitions));
     let enforced = track.and_then(|track| track.enforce.as_ref()).map(|_| quote!(.enforced()));
-    quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #state #transitions #enforced #redacted)
+    let label = track.and_then(|track| track.label.as_ref()).map(|label| quote!(.labeled(#label)));
+    let format = track.and_then(|track| track.format.as_ref()).map(|format| format_of(krate, format));
+    quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #state #transitions #enforced #redacted #label #format)
+}
+
+fn format_of(krate: &Path, format: &Format) -> TokenStream {
+    let format = match format {
+        Format::Plain(_) => quote!(#krate::Format::Plain),
+        Format::Number(_) => quote!(#krate::Format::Number),
+        Format::Date(_) => quote!(#krate::Format::Date),
+        // All of it at the user's function: a function of another type is an error there.
+        Format::With(with) => {
+            let krate = located_at(krate, with.span());
+            quote_spanned!(at(with.span())=> #krate::Format::With(#with))
+        }
+    };
+    quote!(.formatted(#format))
 }
 
 fn transitions_of(krate: &Path, ty: &Type, transitions: &Transitions) -> TokenStream {

@@ -1,5 +1,6 @@
 //! What the user wrote. A mistake is noted and parsing goes on.
 
+use quote::ToTokens;
 use syn::{
     Attribute, Data, DeriveInput, Expr, ExprLit, ExprPath, Field as SynField, Fields, Ident, Lit, LitStr,
     Path, Token, Type, ext::IdentExt, punctuated::Punctuated,
@@ -7,6 +8,7 @@ use syn::{
 
 use super::{
     column::{Column, Table},
+    thread::Thread,
     transitions::Transitions,
 };
 use crate::{
@@ -22,6 +24,7 @@ pub(crate) struct Model {
     pub(crate) team: Option<Team>,
     /// The field that marks a row as deleted.
     pub(crate) soft_delete: Option<LitStr>,
+    pub(crate) thread: Option<Thread>,
     /// The `"custom"` of `behavior = "custom"`.
     pub(crate) custom_behavior: Option<LitStr>,
     pub(crate) all: Option<Path>,
@@ -66,12 +69,23 @@ pub(crate) struct Track {
     pub(crate) with: Option<ExprPath>,
     pub(crate) transitions: Option<Transitions>,
     pub(crate) enforce: Option<Path>,
+    pub(crate) label: Option<LitStr>,
+    pub(crate) format: Option<Format>,
     /// `state` or `transitions` was said, rightly or wrongly: nobody is told to say it.
     pub(crate) says_state: bool,
     pub(crate) says_transitions: bool,
 }
 
-const TRACK_KEYS: [&str; 7] = ["rename", "skip", "state", "transitions", "enforce", "redact", "with"];
+/// How a field's values are shown.
+pub(crate) enum Format {
+    Plain(LitStr),
+    Number(LitStr),
+    Date(LitStr),
+    With(ExprPath),
+}
+
+const TRACK_KEYS: [&str; 9] =
+    ["rename", "skip", "state", "transitions", "enforce", "redact", "with", "label", "format"];
 
 impl Model {
     /// `None` if there are no named fields to speak of.
@@ -88,6 +102,7 @@ impl Model {
             object_type: None,
             team: None,
             soft_delete: None,
+            thread: None,
             custom_behavior: None,
             all: None,
             fields: fields.iter().filter_map(|field| Field::parse(field, rename_all, errors)).collect(),
@@ -102,6 +117,10 @@ impl Model {
             },
         };
         for key in keys {
+            if key.is("thread") {
+                model.thread = Thread::parse(key, errors);
+                continue;
+            }
             let parsed = model.take(key);
             errors.keep(parsed);
         }
@@ -130,7 +149,9 @@ impl Model {
             self.krate = key.path("`events_sea_orm`")?.path;
         } else {
             self.said.something_else = true;
-            return Err(key.unknown("`object_type`, `team`, `soft_delete`, `behavior`, `all` or `crate`"));
+            return Err(
+                key.unknown("`object_type`, `team`, `soft_delete`, `thread`, `behavior`, `all` or `crate`")
+            );
         }
         Ok(())
     }
@@ -246,11 +267,39 @@ impl Track {
             self.redact = Some(key.flag()?);
         } else if key.is("skip") {
             self.skip = Some(key.flag()?);
+        } else if key.is("label") {
+            self.label = Some(key.text()?);
+        } else if key.is("format") {
+            self.format = Some(Format::parse(key)?);
         } else {
-            return Err(
-                key.unknown("`rename`, `skip`, `state`, `transitions`, `enforce`, `redact` or `with`")
-            );
+            return Err(key.unknown(
+                "`rename`, `skip`, `state`, `transitions`, `enforce`, `redact`, `with`, `label` or `format`",
+            ));
         }
         Ok(())
+    }
+}
+
+impl Format {
+    fn parse(key: Key) -> syn::Result<Self> {
+        let message = "expected `\"plain\"`, `\"number\"`, `\"date\"`, or the path of a function from `&serde_json::Value` to `String`, without quotes";
+        match key.expr(message)? {
+            Expr::Path(path) => Ok(Self::With(path)),
+            Expr::Lit(ExprLit { lit: Lit::Str(word), .. }) => match word.value().as_str() {
+                "plain" => Ok(Self::Plain(word)),
+                "number" => Ok(Self::Number(word)),
+                "date" => Ok(Self::Date(word)),
+                _ => Err(syn::Error::new_spanned(word, message)),
+            },
+            other => Err(syn::Error::new_spanned(other, message)),
+        }
+    }
+
+    /// Where it was said.
+    pub(crate) fn tokens(&self) -> &dyn ToTokens {
+        match self {
+            Self::Plain(word) | Self::Number(word) | Self::Date(word) => word,
+            Self::With(path) => path,
+        }
     }
 }
