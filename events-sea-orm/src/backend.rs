@@ -3,6 +3,8 @@
 //! SeaORM may add databases; `_` stands for SQLite, since the migration refuses any other.
 
 pub(crate) mod catalog;
+#[cfg(feature = "threads")]
+pub(crate) mod threads;
 pub(crate) mod tokens;
 
 use chrono::{DateTime, SecondsFormat, Utc};

@@ -55,6 +55,8 @@ mod soft_delete;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "threads")]
+pub mod threads;
 mod tracked;
 mod transaction;
 mod transitions;
@@ -83,15 +85,9 @@ pub use consumer::{
 pub use error::{CommitError, Outcome, Refused, UndeclaredTransition, UnknownCommit};
 pub use events::{BuildError, Events, EventsBuilder};
 pub use events_core::{
-<<<<<<< HEAD
     self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventFilter, EventType,
     FieldChange, IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject,
-    TeamScope, UpdatedEventData, make_field_changes,
-=======
-    self, Actor, Context, CreatedEventData, CustomEventData, DeletedEventData, Event, EventType, FieldChange,
-    IdentifierError, NewEvent, ObjectRef, RestoredEventData, StateChangedEventData, Subject, TeamScope,
-    ThreadRef, UpdatedEventData, make_field_changes,
->>>>>>> bcade31 (Models say in whose thread their events are told, and how threads show their fields)
+    TeamScope, ThreadRef, UpdatedEventData, make_field_changes,
 };
 pub use events_macros::{Tracked, event_consumer, tracked_behavior};
 pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};

@@ -18,6 +18,10 @@
 //! ```
 
 mod m0001_events;
+#[cfg(feature = "threads")]
+mod m0002_threads;
+#[cfg(feature = "threads")]
+pub mod threads;
 
 use sea_orm::{DatabaseConnection, DbErr};
 use sea_orm_migration::{MigrationTrait, SchemaManager};
@@ -32,11 +36,7 @@ pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
 /// # Errors
 /// The database's.
 pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let manager = SchemaManager::new(db);
-    for step in steps() {
-        step.up(&manager).await?;
-    }
-    Ok(())
+    run(db, steps()).await
 }
 
 /// Takes every step back. **The events are gone.**
@@ -44,8 +44,20 @@ pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
 /// # Errors
 /// The database's.
 pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
+    take_back(db, steps()).await
+}
+
+async fn run(db: &DatabaseConnection, steps: Vec<Box<dyn MigrationTrait>>) -> Result<(), DbErr> {
     let manager = SchemaManager::new(db);
-    for step in steps().iter().rev() {
+    for step in steps {
+        step.up(&manager).await?;
+    }
+    Ok(())
+}
+
+async fn take_back(db: &DatabaseConnection, steps: Vec<Box<dyn MigrationTrait>>) -> Result<(), DbErr> {
+    let manager = SchemaManager::new(db);
+    for step in steps.iter().rev() {
         step.down(&manager).await?;
     }
     Ok(())

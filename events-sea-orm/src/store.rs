@@ -15,6 +15,8 @@ use sea_orm::{
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+#[cfg(feature = "threads")]
+use crate::threads;
 use crate::{backend, error::Refused, record::Recorded};
 
 /// Up to so many events an INSERT with one row of values each is fastest; above, a statement whose text does not
@@ -28,14 +30,17 @@ pub(crate) const MANY: usize = 1_000;
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_EVENTS: usize = 5_000;
 
-/// The table that is ours.
-pub(crate) fn own_table() -> &'static str {
-    event::Entity.table_name()
+/// The tables that are ours.
+pub(crate) fn own_tables() -> impl Iterator<Item = &'static str> {
+    let tables = std::iter::once(event::Entity.table_name());
+    #[cfg(feature = "threads")]
+    let tables = tables.chain([threads::thread::Entity.table_name(), threads::message::Entity.table_name()]);
+    tables
 }
 
 /// Whether the table of this name is ours.
 pub(crate) fn is_own_table(table: &str) -> bool {
-    table.eq_ignore_ascii_case(own_table())
+    own_tables().any(|own| table.eq_ignore_ascii_case(own))
 }
 
 /// The events of a unit of work that are in the table, page by page.

@@ -85,6 +85,8 @@ pub struct Definition {
     fields: Vec<Field>,
     soft_delete: Option<&'static str>,
     thread: Option<ThreadSource>,
+    #[cfg(feature = "threads")]
+    kinds: Vec<Kind>,
     rows: &'static dyn Rows,
     /// Whether it was looked up, and so is known to the guard even if nothing registered it.
     known: AtomicBool,
@@ -139,6 +141,33 @@ pub enum Format {
     Date,
     /// As this function says.
     With(fn(&Json) -> String),
+}
+
+/// What kind of value a column holds, as far as threads show it otherwise.
+#[cfg(feature = "threads")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Decimal,
+    Time,
+    Other,
+}
+
+#[cfg(feature = "threads")]
+impl Kind {
+    fn of<E: EntityTrait>(field: &Field) -> Self {
+        use sea_orm::sea_query::ColumnType::{
+            Char, Date, DateTime, Decimal, Double, Float, Money, String, Text, Time, Timestamp,
+            TimestampWithTimeZone,
+        };
+        let column = E::Column::iter().find(|column| column.as_str() == field.column);
+        match column.map(|column| column.def().get_column_type().clone()) {
+            Some(Char(_) | String(_) | Text) => Self::Text,
+            Some(Decimal(_) | Money(_) | Float | Double) => Self::Decimal,
+            Some(DateTime | Timestamp | TimestampWithTimeZone | Time | Date) => Self::Time,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// A tracked field.
@@ -290,6 +319,8 @@ impl Definition {
             table: E::default().table_name(),
             key,
             team,
+            #[cfg(feature = "threads")]
+            kinds: fields.iter().map(Kind::of::<E>).collect(),
             fields,
             soft_delete: None,
             thread: None,
@@ -310,6 +341,12 @@ impl Definition {
     pub fn in_thread(mut self, thread: ThreadSource) -> Self {
         self.thread = Some(thread);
         self
+    }
+
+    /// What kind of value the field at this place holds.
+    #[cfg(feature = "threads")]
+    pub(crate) fn kind(&self, place: usize) -> Kind {
+        self.kinds.get(place).copied().unwrap_or(Kind::Other)
     }
 
     /// In whose thread its events are told, if in any.
@@ -682,6 +719,13 @@ pub(crate) fn know(definition: &'static Definition) {
 pub(crate) fn known() -> Vec<&'static Definition> {
     let tables = TABLES.read().unwrap_or_else(PoisonError::into_inner);
     tables.values().flatten().copied().collect()
+}
+
+/// The tracked entity whose objects are recorded as this.
+#[cfg(feature = "threads")]
+pub(crate) fn of_object_type(object_type: &str) -> Option<&'static Definition> {
+    let tables = TABLES.read().unwrap_or_else(PoisonError::into_inner);
+    tables.values().flatten().copied().find(|definition| definition.object_type == object_type)
 }
 
 /// The tracked entity of this table.

@@ -102,15 +102,16 @@ async fn table(db: &impl ConnectionTrait) -> Result<String, DbErr> {
                 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE {collation}"
             )
         }
-        other => {
-            let message = format!("no `events` table for {other:?}: expected PostgreSQL, SQLite, MariaDB or MySQL");
-            return Err(DbErr::Custom(message));
-        }
+        other => return Err(unknown_database(other)),
     })
 }
 
+pub(super) fn unknown_database(other: DbBackend) -> DbErr {
+    DbErr::Custom(format!("no tables for {other:?}: expected PostgreSQL, SQLite, MariaDB or MySQL"))
+}
+
 /// MariaDB's `utf8mb4_bin` pads: 'a' would find the rows of 'a '. MySQL has the like under another name.
-async fn mysql_collation(db: &impl ConnectionTrait) -> Result<&'static str, DbErr> {
+pub(super) async fn mysql_collation(db: &impl ConnectionTrait) -> Result<&'static str, DbErr> {
     let version = Statement::from_string(DbBackend::MySql, "SELECT version() AS version");
     let row = db.query_one_raw(version).await?;
     let version: String = row.map_or(Ok(String::new()), |row| row.try_get("", "version"))?;

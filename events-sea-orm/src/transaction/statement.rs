@@ -132,10 +132,10 @@ pub(crate) fn inspect_text(text: &str, backend: DbBackend) -> Inspected {
         Does::Write => Kind::Raw,
         Does::Schema => Kind::Schema,
     };
-    // Code that nobody looks into, such as a DO block: that it names our table is enough.
-    let own = store::own_table();
-    if kind == Kind::Raw && written.is_empty() && sql::mentions(text, backend, own) {
-        written.push(Table { schema: None, name: own.to_owned() });
+    // Code that nobody looks into, such as a DO block: that it names a table of ours is enough.
+    if kind == Kind::Raw && written.is_empty() {
+        let own = store::own_tables().find(|own| sql::mentions(text, backend, own));
+        written.extend(own.map(|own| Table { schema: None, name: own.to_owned() }));
     }
     Inspected { kind, written }
 }
