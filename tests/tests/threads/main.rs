@@ -17,6 +17,7 @@ mod entities;
 mod messages;
 mod own;
 mod posting;
+mod sakila;
 mod scopes;
 mod simultaneous;
 

@@ -7,6 +7,7 @@ mod hostile;
 mod keys;
 mod names;
 mod paths;
+mod threads;
 mod types;
 
 use events_sea_orm::Tracked;
