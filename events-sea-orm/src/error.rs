@@ -133,7 +133,7 @@ pub enum Refused {
     )]
     Schema,
     /// A write to a table of this library.
-    #[error("table `{table}` is append-only and written by the library alone: use `emit`")]
+    #[error("table `{table}` is append-only and written by the library alone: use {}", own_call(.table))]
     OwnTable {
         /// The table.
         table: String,
@@ -205,6 +205,11 @@ pub enum Refused {
         /// The limit.
         rounds: usize,
     },
+}
+
+/// The call by which an application adds to this table of ours.
+fn own_call(table: &str) -> &'static str {
+    if table.to_ascii_lowercase().contains("thread") { "`Thread::post`" } else { "`emit`" }
 }
 
 /// An object as errors name it.

@@ -135,13 +135,23 @@ impl Thread {
         let body = body.into();
         check_body(&body)?;
         self.key.check()?;
-        let unit = db.into().open().await?;
-        let posted = self.post_in(unit.transaction(), &body).await;
-        Ok(unit.close(posted.map_err(DbErr::from)).await.map_err(PostError::reopened)?)
+        let target = db.into();
+        let context = match &target {
+            Target::Connection(db) => db.context(),
+            Target::Transaction(txn) => txn.context(),
+        };
+        let author = context.actor_id().ok_or(PostError::NoAuthor)?.to_owned();
+        let unit = target.open().await?;
+        let posted = self.post_in(unit.transaction(), &author, &body).await;
+        Ok(unit.close(posted).await?)
     }
 
-    async fn post_in(&self, txn: &EventTransaction, body: &str) -> Result<message::Model, PostError> {
-        let author = txn.context().actor_id().ok_or(PostError::NoAuthor)?;
+    async fn post_in(
+        &self,
+        txn: &EventTransaction,
+        author: &str,
+        body: &str,
+    ) -> Result<message::Model, DbErr> {
         match txn.team_scope() {
             TeamScope::All => {}
             TeamScope::Team(team) if team == self.key.team_id => {}
@@ -153,21 +163,7 @@ impl Thread {
         let busy = txn.begin_bulk().await?;
         let numbers = store::lock(txn, &busy, &[self.key.clone()].into()).await?;
         let number = numbers.get(&self.key).copied().unwrap_or_default();
-        Ok(store::insert_own(txn, &busy, number, &self.key, author, body).await?)
-    }
-}
-
-impl PostError {
-    /// What [`Unit::close`](crate::saves::Unit::close) has handed through.
-    fn reopened(error: DbErr) -> Self {
-        let ours = match &error {
-            DbErr::TryIntoErr { source, .. } => source.downcast_ref::<Self>(),
-            _ => None,
-        };
-        match ours {
-            Some(Self::NoAuthor) => Self::NoAuthor,
-            _ => error.into(),
-        }
+        store::insert_own(txn, &busy, number, &self.key, author, body).await
     }
 }
 

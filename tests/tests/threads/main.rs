@@ -17,7 +17,6 @@ mod entities;
 mod messages;
 mod own;
 mod posting;
-mod sakila;
 mod scopes;
 mod simultaneous;
 

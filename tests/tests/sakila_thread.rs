@@ -1,15 +1,18 @@
 //! A customer's thread over real rentals: the Sakila sample database. `EVENTS_SAKILA_DIR` names the folder with the CSV
 //! files; without it the test says that it skipped.
 
-use std::path::PathBuf;
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use sea_orm::prelude::*;
-
-use super::*;
+use events_sea_orm::{
+    ActiveModelEvents, ConsumerError, Context, EventTransaction, Events, migration,
+    threads::{Thread, Threads},
+};
+use sea_orm::{ConnectionTrait, IntoActiveModel, Set, prelude::*};
+use tests::TestDb;
 
 tests::conformance! { a_customers_thread_reads_well }
 
-mod client {
+mod customer {
     use events_sea_orm::Tracked;
     use sea_orm::entity::prelude::*;
 
@@ -32,7 +35,7 @@ mod client {
     pub enum Relation {}
 }
 
-mod loan {
+mod rental {
     use events_sea_orm::Tracked;
     use sea_orm::entity::prelude::*;
 
@@ -56,6 +59,29 @@ mod loan {
     pub enum Relation {}
 }
 
+/// Whose names the actors have. Not tracked.
+mod staff {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "staff")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub name: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+async fn names(txn: &EventTransaction, ids: &[String]) -> Result<HashMap<String, String>, ConsumerError> {
+    let known = staff::Entity::find().filter(staff::Column::Id.is_in(ids.iter().map(String::as_str)));
+    Ok(known.all(txn).await?.into_iter().map(|person| (person.id, person.name)).collect())
+}
+
 type Row = HashMap<String, String>;
 
 fn read(name: &str) -> Vec<Row> {
@@ -73,15 +99,20 @@ async fn a_customers_thread_reads_well(db: Arc<TestDb>) {
         eprintln!("!! a_customers_thread_reads_well SKIPPED: EVENTS_SAKILA_DIR is not set");
         return;
     }
-    let events = set_up(&db).await;
+    migration::up(&db.db).await.unwrap();
+    migration::threads::up(&db.db).await.unwrap();
+    let threads = Threads::new().actor_names(names);
+    let events = Events::builder(db.db.clone()).consumer(threads).build().await.unwrap();
     let schema = sea_orm::Schema::new(db.db.get_database_backend());
-    for table in
-        [schema.create_table_from_entity(client::Entity), schema.create_table_from_entity(loan::Entity)]
-    {
+    for table in [
+        schema.create_table_from_entity(customer::Entity),
+        schema.create_table_from_entity(rental::Entity),
+        schema.create_table_from_entity(staff::Entity),
+    ] {
         db.db.execute(&table).await.unwrap();
     }
     for row in read("staff") {
-        let person = entities::person::ActiveModel {
+        let person = staff::ActiveModel {
             id: Set(row["staff_id"].clone()),
             name: Set(format!("{} {}", row["first_name"], row["last_name"])),
         };
@@ -96,7 +127,7 @@ async fn a_customers_thread_reads_well(db: Arc<TestDb>) {
     let row = read("customer").into_iter().find(|row| row["customer_id"] == "148").unwrap();
     let store = int(&row, "store_id");
     let by = |staff: &str| events.connection(Context::team(store).actor(staff));
-    let client = client::ActiveModel {
+    let client = customer::ActiveModel {
         customer_id: Set(148),
         store_id: Set(store),
         first_name: Set(row["first_name"].clone()),
@@ -111,7 +142,7 @@ async fn a_customers_thread_reads_well(db: Arc<TestDb>) {
     rentals.sort_by_key(|row| row["rental_date"].clone());
     let count = rentals.len();
     for row in rentals {
-        let loan = loan::ActiveModel {
+        let loan = rental::ActiveModel {
             rental_id: Set(int(&row, "rental_id")),
             store_id: Set(store),
             customer_id: Set(148),
