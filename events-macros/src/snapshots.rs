@@ -601,3 +601,49 @@ fn no_output_names_the_library_where_the_model_does() {
         assert!(!output.contains("events_sea_orm"), "{output}");
     }
 }
+
+#[test]
+fn thread() {
+    let thread = "thread(object_type = \"customer\", id = \"customer_id\", scope = \"campaign_id\")";
+    let fields = "#[track(label = \"full name\", format = shown)] pub name: String, pub customer_id: i32, pub campaign_id: i32";
+    let items = derive(&format!("{TEAM}, {thread}"), fields);
+    insta::assert_snapshot!(body("definition", &items), @r#"
+    fn definition() {
+        static DEFINITION: ::std::sync::LazyLock<::events_sea_orm::Definition> = ::std::sync::LazyLock::new(||
+        {
+            ::events_sea_orm::Definition::new::<
+                Entity,
+            >(
+                    "campaigns",
+                    ::events_sea_orm::TeamSource::Column(
+                        ::events_sea_orm::__private::column_name(&Column::TeamId),
+                    ),
+                    ::std::vec![
+                        ::events_sea_orm::Field::new(::events_sea_orm::__private::column_name(&
+                        Column::Name)).labeled("full name")
+                        .formatted(::events_sea_orm::Format::With(shown))
+                    ],
+                )
+                .in_thread(::events_sea_orm::ThreadSource {
+                    object_type: ::core::option::Option::Some("customer"),
+                    id: ::std::vec![
+                        ::events_sea_orm::__private::column_name(& Column::CustomerId)
+                    ],
+                    scope: ::core::option::Option::Some(
+                        ::events_sea_orm::__private::column_name(&Column::CampaignId),
+                    ),
+                })
+        });
+        &DEFINITION
+    }
+    "#);
+    insta::assert_snapshot!(body("thread_values", &items), @"
+    fn thread_values() {
+        ::std::vec![
+            < Self as ::events_sea_orm::sea_orm::ModelTrait > ::get(self,
+            Column::CustomerId), < Self as ::events_sea_orm::sea_orm::ModelTrait >
+            ::get(self, Column::CampaignId)
+        ]
+    }
+    ");
+}
