@@ -5,6 +5,8 @@
 pub(crate) mod catalog;
 #[cfg(feature = "threads")]
 pub(crate) mod threads;
+#[cfg(feature = "notifications")]
+pub(crate) mod notifications;
 pub(crate) mod tokens;
 
 use chrono::{DateTime, SecondsFormat, Utc};

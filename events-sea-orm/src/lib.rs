@@ -47,6 +47,8 @@ mod events;
 mod hooks;
 #[cfg(feature = "migration")]
 pub mod migration;
+#[cfg(feature = "notifications")]
+pub mod notifications;
 mod observe;
 mod record;
 mod saves;

@@ -22,6 +22,10 @@ mod m0001_events;
 mod m0002_threads;
 #[cfg(feature = "threads")]
 pub mod threads;
+#[cfg(feature = "notifications")]
+mod m0003_notifications;
+#[cfg(feature = "notifications")]
+pub mod notifications;
 
 use sea_orm::{DatabaseConnection, DbErr};
 use sea_orm_migration::{MigrationTrait, SchemaManager};

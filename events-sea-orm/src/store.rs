@@ -35,6 +35,8 @@ pub(crate) fn own_tables() -> impl Iterator<Item = &'static str> {
     let tables = std::iter::once(event::Entity.table_name());
     #[cfg(feature = "threads")]
     let tables = tables.chain([threads::thread::Entity.table_name(), threads::message::Entity.table_name()]);
+    #[cfg(feature = "notifications")]
+    let tables = tables.chain(crate::notifications::own_tables());
     tables
 }
 

@@ -4,6 +4,7 @@ mod database;
 pub mod entities;
 pub mod json;
 pub mod proxy;
+pub mod seen;
 mod wire;
 
 use sea_orm::ConnectionTrait;

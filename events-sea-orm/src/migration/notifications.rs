@@ -1,0 +1,33 @@
+//! The tables of notifications, for applications that have them: after those of [`migration`](super).
+//!
+//! ```
+//! use events_sea_orm::migration;
+//!
+//! let mut steps = migration::steps();
+//! steps.extend(migration::notifications::steps());
+//! assert_eq!(steps.len(), 2);
+//! ```
+
+use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm_migration::MigrationTrait;
+
+/// Every step, in order. New versions of this library only ever add to the end.
+pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
+    vec![Box::new(super::m0003_notifications::Migration)]
+}
+
+/// Runs every step, for applications without a `Migrator`. Safe to run again.
+///
+/// # Errors
+/// The database's.
+pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
+    super::run(db, steps()).await
+}
+
+/// Takes every step back. **The notifications and preferences are gone.**
+///
+/// # Errors
+/// The database's.
+pub async fn down(db: &DatabaseConnection) -> Result<(), DbErr> {
+    super::take_back(db, steps()).await
+}
