@@ -2,6 +2,8 @@
 //!
 //! SeaORM may add databases; `_` stands for SQLite, since the migration refuses any other.
 
+#[cfg(feature = "analytics")]
+pub(crate) mod analytics;
 pub(crate) mod catalog;
 #[cfg(feature = "threads")]
 pub(crate) mod threads;

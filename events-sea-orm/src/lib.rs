@@ -37,6 +37,8 @@
 //! [SeaORM]: https://www.sea-ql.org/SeaORM
 
 mod adoption;
+#[cfg(feature = "analytics")]
+pub mod analytics;
 mod backend;
 mod bulk;
 mod change;

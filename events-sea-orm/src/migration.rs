@@ -17,6 +17,8 @@
 //! assert_eq!(Migrator::migrations().len(), 1);
 //! ```
 
+#[cfg(feature = "analytics")]
+pub mod analytics;
 mod m0001_events;
 #[cfg(feature = "threads")]
 mod m0002_threads;
@@ -24,6 +26,8 @@ mod m0002_threads;
 pub mod threads;
 #[cfg(feature = "notifications")]
 mod m0003_notifications;
+#[cfg(feature = "analytics")]
+mod m0004_analytics;
 #[cfg(feature = "notifications")]
 pub mod notifications;
 

@@ -37,6 +37,8 @@ pub(crate) fn own_tables() -> impl Iterator<Item = &'static str> {
     let tables = tables.chain([threads::thread::Entity.table_name(), threads::message::Entity.table_name()]);
     #[cfg(feature = "notifications")]
     let tables = tables.chain(crate::notifications::own_tables());
+    #[cfg(feature = "analytics")]
+    let tables = tables.chain(crate::analytics::own_tables());
     tables
 }
 
