@@ -1,12 +1,28 @@
 //! Counts of events by team, day, event type and object type, kept while events are written.
 //!
 //! ```
-//! use events_sea_orm::{Events, Subscription, analytics::DailyCounts};
+//! use events_sea_orm::{Context, Event, Events, Subscription, analytics::{self, DailyCounts}, migration};
 //!
-//! # fn builder(pool: sea_orm::DatabaseConnection) {
-//! // After the other consumers: see `DailyCounts`.
-//! let builder = Events::builder(pool).subscribe(Subscription::in_transaction(DailyCounts).order(100));
-//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
+//! # options.max_connections(1);
+//! # let pool = sea_orm::Database::connect(options).await?;
+//! # migration::up(&pool).await?;
+//! migration::analytics::up(&pool).await?;
+//! // After the other consumers: `DailyCounts` says why.
+//! let counts = Subscription::in_transaction(DailyCounts).order(100);
+//! let events = Events::builder(pool).subscribe(counts).build().await?;
+//! let txn = events.begin(Context::team(7).actor("user:1")).await?;
+//! txn.emit(Event::custom("launch_approved").occurred_at("2026-01-05T09:00:00Z".parse()?)).await?;
+//! txn.commit().await?;
+//!
+//! let db = events.connection(Context::team(7));
+//! let january = "2026-01-01".parse()?..="2026-01-31".parse()?;
+//! let rows = analytics::daily_counts(&db, 7, january.clone()).await?;
+//! assert_eq!((rows[0].day, rows[0].count), ("2026-01-05".parse()?, 1));
+//! assert_eq!(analytics::totals(&db, 7, january).await?[0].event_type, "launch_approved");
+//! # Ok(()) }
 //! ```
 //!
 //! The day is that of `occurred_at` in UTC: an event that is imported counts on the day on which it happened.

@@ -1,15 +1,36 @@
 //! Notifications in the application: an inbox for each user, filled from events.
 //!
 //! ```
-//! use events_sea_orm::{ConsumerError, Event, EventTransaction, Events, notifications::Notifications};
+//! use events_sea_orm::{
+//!     ConsumerError, Context, Event, EventTransaction, Events, migration,
+//!     notifications::{Inbox, Notifications},
+//! };
 //!
 //! /// Whom an event concerns, read on `txn`: the watchers of its object, say.
 //! async fn watchers(txn: &EventTransaction, event: &Event) -> Result<Vec<String>, ConsumerError> {
 //!     Ok(vec!["user:42".to_owned()])
 //! }
-//! # fn builder(pool: sea_orm::DatabaseConnection) {
-//! let builder = Events::builder(pool).consumer(Notifications::new(watchers));
-//! # }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
+//! # options.max_connections(1);
+//! # let pool = sea_orm::Database::connect(options).await?;
+//! # migration::up(&pool).await?;
+//! migration::notifications::up(&pool).await?;
+//! let events = Events::builder(pool).consumer(Notifications::new(watchers)).build().await?;
+//! let txn = events.begin(Context::team(7).actor("user:1")).await?;
+//! txn.emit(Event::custom("launch_approved")).await?;
+//! txn.commit().await?;
+//!
+//! let db = events.connection(Context::team(7).actor("user:42"));
+//! let inbox = Inbox::of(7, "user:42");
+//! assert_eq!(inbox.unread_count(&db).await?, 1);
+//! let newest = inbox.list().limit(1).all(&db).await?.remove(0);
+//! assert_eq!(newest.event_type, "launch_approved");
+//! inbox.mark_all_read(&db, newest.id).await?; // what came since stays unread
+//! assert_eq!(inbox.unread_count(&db).await?, 0);
+//! # Ok(()) }
 //! ```
 //!
 //! Each event leaves one notification for each user whom it concerns, in the transaction of the change: if that is rolled
