@@ -1,6 +1,9 @@
 //! Notifications, as far as the databases differ.
 
-use sea_orm::DbBackend;
+use sea_orm::{
+    DbBackend, Statement,
+    sea_query::{LockType, SelectStatement},
+};
 
 /// An INSERT of any number of notifications whose text does not vary: its parameter is a JSON array of rows. What is
 /// there already stays.
@@ -29,4 +32,21 @@ pub(crate) fn insert_from_json(backend: DbBackend) -> &'static str {
              FROM json_each(?) WHERE true ORDER BY key ON CONFLICT (user_id, team_id, event_id) DO NOTHING"
         }
     }
+}
+
+/// Locks the rows that this SELECT finds, in its order, where the update after it may take them in any.
+pub(crate) fn lock_unread(backend: DbBackend, select: &mut SelectStatement) {
+    if backend == DbBackend::Postgres {
+        select.lock(LockType::NoKeyUpdate);
+    }
+}
+
+/// An UPDATE of notifications of given numbers, which takes them by their numbers. By the index of what is unread, MariaDB
+/// would lock an entry of it before the row, and whoever has the row waits for the entry.
+pub(crate) fn by_number(mut statement: Statement) -> Statement {
+    if statement.db_backend == DbBackend::MySql {
+        let forced = "UPDATE `notifications` FORCE INDEX (PRIMARY) SET";
+        statement.sql = statement.sql.replacen("UPDATE `notifications` SET", forced, 1);
+    }
+    statement
 }

@@ -6,12 +6,12 @@ use chrono::{SubsecRound, Utc};
 use events_core::{ObjectRef, TeamScope, error::check_identifier};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, StatementBuilder,
+    QuerySelect, QueryTrait, Statement, StatementBuilder,
     sea_query::{OnConflict, Query},
 };
 
-use super::{Topic, notification, preference};
-use crate::{error::Refused, saves::Target, transaction::EventTransaction};
+use super::{Topic, notification, preference, store};
+use crate::{backend, error::Refused, saves::Target, transaction::EventTransaction};
 
 /// The notifications and preferences of one user in one team.
 ///
@@ -161,16 +161,34 @@ impl Inbox {
     /// See [`Inbox`].
     pub async fn mark_all_read<'a>(&self, db: impl Into<Target<'a>>, up_to: i64) -> Result<u64, DbErr> {
         let unit = db.into().open().await?;
-        let condition = self.own_unread().add(notification::Column::Id.lte(up_to));
-        let marked = self.mark(unit.transaction(), condition).await;
+        let marked = self.mark_up_to(unit.transaction(), up_to).await;
         unit.close(marked).await
+    }
+
+    /// Locks in the order of the numbers, so that two who mark at once do not wait for each other in a circle.
+    async fn mark_up_to(&self, txn: &EventTransaction, up_to: i64) -> Result<u64, DbErr> {
+        use notification::{Column, Entity};
+        self.check(txn)?;
+        let unread = Entity::find().filter(self.own_unread().add(Column::Id.lte(up_to)));
+        let mut select = unread.select_only().column(Column::Id).order_by_asc(Column::Id).into_query();
+        backend::notifications::lock_unread(txn.backend(), &mut select);
+        let busy = txn.begin_bulk().await?;
+        let rows = txn.query_own(&busy, StatementBuilder::build(&select, &txn.backend())).await?;
+        drop(busy);
+        let ids: Vec<i64> = rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?;
+        let mut marked = 0;
+        for ids in ids.chunks(store::CHUNK) {
+            marked += self.mark(txn, self.own_unread().add(Column::Id.is_in(ids.iter().copied()))).await?;
+        }
+        Ok(marked)
     }
 
     async fn mark(&self, txn: &EventTransaction, condition: Condition) -> Result<u64, DbErr> {
         let now = Utc::now().trunc_subsecs(6); // as every database holds it
         let mut update = Query::update();
         update.table(notification::Entity).value(notification::Column::ReadAt, now).cond_where(condition);
-        self.write(txn, &update).await
+        let statement = StatementBuilder::build(&update, &txn.backend());
+        self.write(txn, backend::notifications::by_number(statement)).await
     }
 
     /// What the user has said, in no particular order.
@@ -208,7 +226,8 @@ impl Inbox {
             wanted.into(),
         ]);
         insert.on_conflict(OnConflict::columns(key).update_column(Column::Wanted).to_owned());
-        let written = self.write(unit.transaction(), &insert).await;
+        let txn = unit.transaction();
+        let written = self.write(txn, StatementBuilder::build(&insert, &txn.backend())).await;
         unit.close(written.map(drop)).await
     }
 
@@ -230,16 +249,17 @@ impl Inbox {
             .add(Column::ObjectId.eq(&*topic.object_id));
         let mut delete = Query::delete();
         delete.from_table(preference::Entity).cond_where(condition);
-        let written = self.write(unit.transaction(), &delete).await;
+        let txn = unit.transaction();
+        let written = self.write(txn, StatementBuilder::build(&delete, &txn.backend())).await;
         unit.close(written.map(|rows| rows > 0)).await
     }
 
     /// The guard lets nobody write to these tables, so writes go past it.
-    async fn write(&self, txn: &EventTransaction, statement: &impl StatementBuilder) -> Result<u64, DbErr> {
+    async fn write(&self, txn: &EventTransaction, statement: Statement) -> Result<u64, DbErr> {
         self.check(txn)?;
         let busy = txn.begin_bulk().await?;
         let doubt = txn.doubt_bulk();
-        let rows = txn.execute_any(&busy, statement.build(&txn.backend())).await?;
+        let rows = txn.execute_any(&busy, statement).await?;
         doubt.settle();
         Ok(rows)
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What one statement carries at most; see the events' own.
-const CHUNK: usize = 5_000;
+pub(super) const CHUNK: usize = 5_000;
 const CHUNK_BYTES: usize = 4 << 20;
 
 /// The preferences that may count in a round, and maybe some more: one query for up to 5,000 users.
