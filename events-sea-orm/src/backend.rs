@@ -5,10 +5,10 @@
 #[cfg(feature = "analytics")]
 pub(crate) mod analytics;
 pub(crate) mod catalog;
-#[cfg(feature = "threads")]
-pub(crate) mod threads;
 #[cfg(feature = "notifications")]
 pub(crate) mod notifications;
+#[cfg(feature = "threads")]
+pub(crate) mod threads;
 pub(crate) mod tokens;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -138,6 +138,15 @@ pub(crate) fn time_text(backend: DbBackend, at: DateTime<Utc>) -> String {
         DbBackend::MySql => at.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
         // As sqlx binds it, so that all rows read alike.
         _ => at.to_rfc3339_opts(SecondsFormat::AutoSi, false),
+    }
+}
+
+/// A time as a parameter for that database.
+pub(crate) fn time(backend: DbBackend, at: DateTime<Utc>) -> Value {
+    match backend {
+        // An aware time would be sent as a TIMESTAMP, which begins in 1970 and ends in 2038.
+        DbBackend::MySql => at.naive_utc().into(),
+        _ => at.into(),
     }
 }
 

@@ -22,14 +22,14 @@ pub mod analytics;
 mod m0001_events;
 #[cfg(feature = "threads")]
 mod m0002_threads;
-#[cfg(feature = "threads")]
-pub mod threads;
 #[cfg(feature = "notifications")]
 mod m0003_notifications;
 #[cfg(feature = "analytics")]
 mod m0004_analytics;
 #[cfg(feature = "notifications")]
 pub mod notifications;
+#[cfg(feature = "threads")]
+pub mod threads;
 
 use sea_orm::{DatabaseConnection, DbErr};
 use sea_orm_migration::{MigrationTrait, SchemaManager};

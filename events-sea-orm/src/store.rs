@@ -147,7 +147,7 @@ pub(crate) fn insert_values(backend: DbBackend, events: Vec<Recorded>) -> Insert
             event.unit_id.into(),
             backend::json_text(backend, event.event_data),
             backend::json_text(backend, &*event.context),
-            event.occurred_at.into(),
+            backend::time(backend, event.occurred_at).into(),
         ];
         // Ten columns and ten values: the only error there is cannot happen.
         let _ = insert.values(row);

@@ -10,14 +10,15 @@ use crate::{backend, record::Recorded};
 const INSERT: &str = "INSERT INTO events (id, object_id, event_data, team_id, event_type, object_type, actor_id, context, unit_id, occurred_at) VALUES ";
 
 pub(super) fn insert(backend: DbBackend, events: Vec<Recorded>) -> Statement {
-    let shared: [fn(&Recorded) -> Value; 7] = [
-        |event| event.team_id.as_str().into(),
-        |event| event.event_type.as_str().into(),
-        |event| event.object_type.as_deref().into(),
-        |event| event.actor_id.as_deref().into(),
-        |event| (*event.context).into(),
-        |event| event.unit_id.into(),
-        |event| event.occurred_at.into(),
+    let occurred_at = |event: &Recorded| backend::time(backend, event.occurred_at);
+    let shared: [&dyn Fn(&Recorded) -> Value; 7] = [
+        &|event| event.team_id.as_str().into(),
+        &|event| event.event_type.as_str().into(),
+        &|event| event.object_type.as_deref().into(),
+        &|event| event.actor_id.as_deref().into(),
+        &|event| (*event.context).into(),
+        &|event| event.unit_id.into(),
+        &occurred_at,
     ];
     let mut values = Vec::with_capacity(10 * events.len());
     // What all have in common is bound once, where a parameter can stand in several rows.

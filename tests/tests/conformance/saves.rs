@@ -246,12 +246,26 @@ async fn large_and_odd_payloads_are_kept(db: Arc<TestDb>) {
     let txn = events.begin(context()).await.unwrap();
     let nul = txn.emit(Event::custom("imported").json(json!({"a": ["b\0"]}))).await.unwrap_err();
     assert!(matches!(refusal(&nul), Refused::Value { .. }), "{nul}");
-    // Long ago, in another zone, finer than is stored.
-    let at = chrono::DateTime::parse_from_rfc3339("1999-12-31T23:59:59.123456789+05:30").unwrap();
-    txn.emit(Event::custom("imported").occurred_at(at.to_utc())).await.unwrap();
-    txn.commit().await.unwrap();
-    let last = db.log().await.pop().unwrap();
-    assert_eq!(last.occurred_at.to_rfc3339(), "1999-12-31T18:29:59.123456+00:00");
+    txn.rollback().await.unwrap();
+    // Long ago, far ahead, in another zone, finer than is stored.
+    for (at, stored) in [
+        ("1999-12-31T23:59:59.123456789+05:30", "1999-12-31T18:29:59.123456+00:00"),
+        ("1901-02-03T04:05:06.000007Z", "1901-02-03T04:05:06.000007+00:00"),
+        ("2138-01-19T03:14:08Z", "2138-01-19T03:14:08+00:00"),
+    ] {
+        let at = chrono::DateTime::parse_from_rfc3339(at).unwrap().to_utc();
+        // As values, as one statement for all, and as rows of values.
+        for count in [1, 6, 1_000] {
+            let txn = events.begin(context()).await.unwrap();
+            for _ in 0..count {
+                txn.emit(Event::custom("imported").occurred_at(at)).await.unwrap();
+            }
+            txn.commit().await.unwrap();
+            let log = db.log().await;
+            let of_unit: Vec<_> = log.iter().rev().take(count).collect();
+            assert!(of_unit.iter().all(|row| row.occurred_at.to_rfc3339() == stored), "{count} of {at}");
+        }
+    }
 }
 
 /// `update_without_returning` brings no row back: the library reads it before anything else happens.
