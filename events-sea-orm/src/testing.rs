@@ -22,7 +22,7 @@
 //!
 //! [`capture`] reads what units of work and scopes left in the log; [`recorded`] asks a unit that is still open.
 //! [`assert_events!`](crate::assert_events) compares, and shows the difference line by line; an event that was not
-//! expected is one. [`Events::drain`] runs the after-commit consumers to completion, without sleeping.
+//! expected is one. [`Events::drain`](crate::Events::drain) runs the after-commit consumers to completion, without sleeping.
 //! [`Recorder`], [`Failing`] and [`Slow`] are consumers to order.
 
 mod capture;
