@@ -27,8 +27,8 @@ const VALUES_LIMIT: usize = 3;
 pub(crate) const MANY: usize = 1_000;
 
 /// What one statement carries at most: well below the packet that MariaDB accepts by default, 16 MiB.
-const CHUNK_BYTES: usize = 4 << 20;
-const CHUNK_EVENTS: usize = 5_000;
+pub(crate) const CHUNK_BYTES: usize = 4 << 20;
+pub(crate) const CHUNK_EVENTS: usize = 5_000;
 
 /// The tables that are ours.
 pub(crate) fn own_tables() -> impl Iterator<Item = &'static str> {

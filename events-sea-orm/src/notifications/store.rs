@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryTrait, Statement,
-    StatementBuilder, sea_query::SelectStatement,
+    ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryTrait, StatementBuilder,
+    sea_query::SelectStatement,
 };
 use serde_json::{Map, Value as Json};
 
@@ -16,7 +16,6 @@ use crate::{
 
 /// What one statement carries at most; see the events' own.
 pub(super) const CHUNK: usize = 5_000;
-const CHUNK_BYTES: usize = 4 << 20;
 
 /// The preferences that may count in a round, and maybe some more: one query for up to 5,000 users.
 pub(super) async fn preferences(
@@ -57,22 +56,8 @@ pub(super) async fn insert(
     busy: &Busy,
     notifications: &[&Notification<'_>],
 ) -> Result<(), DbErr> {
-    let doubt = txn.doubt_bulk();
-    let mut rows = String::new();
-    let mut count = 0;
-    for notification in notifications {
-        let row = row(notification);
-        if count == CHUNK || rows.len() + row.len() > CHUNK_BYTES {
-            send(txn, busy, &mut rows).await?;
-            count = 0;
-        }
-        rows.push(if rows.is_empty() { '[' } else { ',' });
-        rows.push_str(&row);
-        count += 1;
-    }
-    send(txn, busy, &mut rows).await?;
-    doubt.settle();
-    Ok(())
+    let sql = backend::notifications::insert_from_json(txn.backend());
+    txn.insert_json_rows(busy, sql, notifications.iter().map(|notification| row(notification))).await
 }
 
 /// One element of the array that `insert_from_json` takes. Absent parts become NULL.
@@ -91,17 +76,6 @@ fn row(Notification { event, user }: &Notification<'_>) -> String {
         put("actor_id", actor);
     }
     Json::from(row).to_string()
-}
-
-async fn send(txn: &EventTransaction, busy: &Busy, rows: &mut String) -> Result<(), DbErr> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    rows.push(']');
-    let sql = backend::notifications::insert_from_json(txn.backend());
-    let rows = std::mem::take(rows);
-    txn.execute_any(busy, Statement::from_sql_and_values(txn.backend(), sql, [rows.into()])).await?;
-    Ok(())
 }
 
 /// What a SELECT of the library's own finds.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use events_core::{ThreadRef, error::check_identifier};
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QueryTrait,
-    Statement, StatementBuilder,
+    StatementBuilder,
     sea_query::{Expr, OnConflict, Query, SelectStatement},
 };
 use serde_json::json;
@@ -23,7 +23,6 @@ use crate::{
 
 /// What one statement carries at most; see the events' own.
 const CHUNK: usize = 5_000;
-const CHUNK_BYTES: usize = 4 << 20;
 
 /// So many threads are looked for, made or locked by one statement.
 const THREADS: usize = 1_000;
@@ -190,22 +189,8 @@ pub(super) async fn insert(
     busy: &Busy,
     messages: &[NewMessage],
 ) -> Result<(), DbErr> {
-    let doubt = txn.doubt_bulk();
-    let mut rows = String::new();
-    let mut count = 0;
-    for message in messages {
-        let row = row(message);
-        if count == CHUNK || rows.len() + row.len() > CHUNK_BYTES {
-            send(txn, busy, &mut rows).await?;
-            count = 0;
-        }
-        rows.push(if rows.is_empty() { '[' } else { ',' });
-        rows.push_str(&row);
-        count += 1;
-    }
-    send(txn, busy, &mut rows).await?;
-    doubt.settle();
-    Ok(())
+    let sql = backend::threads::insert_messages_from_json(txn.backend());
+    txn.insert_json_rows(busy, sql, messages.iter().map(row)).await
 }
 
 fn row(message: &NewMessage) -> String {
@@ -218,18 +203,6 @@ fn row(message: &NewMessage) -> String {
         "data": message.data.to_string(),
     })
     .to_string()
-}
-
-async fn send(txn: &EventTransaction, busy: &Busy, rows: &mut String) -> Result<(), DbErr> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    rows.push(']');
-    let sql = backend::threads::insert_messages_from_json(txn.backend());
-    let rows = std::mem::take(rows);
-    let statement = Statement::from_sql_and_values(txn.backend(), sql, [rows.into()]);
-    txn.execute_any(busy, statement).await?;
-    Ok(())
 }
 
 /// Writes a user's own message into a thread that is locked, and answers it.

@@ -74,6 +74,37 @@ impl EventTransaction {
         Ok(self.send(busy, Verb::Execute, statement).await?.rows())
     }
 
+    /// Writes rows of a ready consumer's. `sql` takes them as its one parameter, a JSON array; it is sent as often as it
+    /// must, since one statement carries only so much.
+    #[cfg(any(feature = "threads", feature = "notifications"))]
+    pub(crate) async fn insert_json_rows(
+        &self,
+        busy: &Busy,
+        sql: &str,
+        rows: impl Iterator<Item = String>,
+    ) -> Result<(), DbErr> {
+        let doubt = self.doubt_bulk();
+        let send = async |rows: String| {
+            let statement = Statement::from_sql_and_values(self.unit.backend, sql, [(rows + "]").into()]);
+            self.execute_any(busy, statement).await.map(drop)
+        };
+        let (mut array, mut count) = (String::new(), 0);
+        for row in rows {
+            if count == store::CHUNK_EVENTS || array.len() + row.len() > store::CHUNK_BYTES {
+                send(std::mem::take(&mut array)).await?;
+                count = 0;
+            }
+            array.push(if array.is_empty() { '[' } else { ',' });
+            array.push_str(&row);
+            count += 1;
+        }
+        if !array.is_empty() {
+            send(array).await?;
+        }
+        doubt.settle();
+        Ok(())
+    }
+
     /// Writes the buffered events now if they are many, so that memory does not grow with the rows of a bulk write.
     pub(crate) async fn spill(&self, busy: &Busy) -> Result<(), DbErr> {
         // What a consumer writes in bulk waits for its round, which is how other consumers get to see it.
