@@ -31,7 +31,7 @@ pub mod notifications;
 #[cfg(feature = "threads")]
 pub mod threads;
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use sea_orm_migration::{MigrationTrait, SchemaManager};
 
 /// Every step, in order. New versions of this library only ever add to the end.
@@ -59,6 +59,31 @@ async fn run(db: &DatabaseConnection, steps: Vec<Box<dyn MigrationTrait>>) -> Re
     let manager = SchemaManager::new(db);
     for step in steps {
         step.up(&manager).await?;
+    }
+    Ok(())
+}
+
+/// Makes what is not there yet.
+async fn create(
+    db: &impl ConnectionTrait,
+    tables: impl IntoIterator<Item = String>,
+    indexes: &[&str],
+) -> Result<(), DbErr> {
+    for table in tables {
+        db.execute_unprepared(&table).await?;
+    }
+    // MySQL has no IF NOT EXISTS for an index, and makes it with the table.
+    let indexes = if db.get_database_backend() == DbBackend::MySql { &[] } else { indexes };
+    for index in indexes {
+        db.execute_unprepared(index).await?;
+    }
+    Ok(())
+}
+
+/// Drops what is there.
+async fn drop_tables(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
+    for table in tables {
+        manager.get_connection().execute_unprepared(&format!("DROP TABLE IF EXISTS {table}")).await?;
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
+use super::{create, drop_tables};
+
 pub(super) struct Migration;
 
 impl MigrationName for Migration {
@@ -15,19 +17,11 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
-        db.execute_unprepared(&table(db).await?).await?;
-        for index in INDEXES {
-            // MySQL has no IF NOT EXISTS here, and makes them with the table.
-            if db.get_database_backend() != DbBackend::MySql {
-                db.execute_unprepared(index).await?;
-            }
-        }
-        Ok(())
+        create(db, [table(db).await?], &INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP TABLE IF EXISTS events").await?;
-        Ok(())
+        drop_tables(manager, &["events"]).await
     }
 }
 

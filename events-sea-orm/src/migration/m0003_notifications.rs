@@ -3,7 +3,10 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
-use super::m0001_events::{mysql_collation, unknown_database};
+use super::{
+    create, drop_tables,
+    m0001_events::{mysql_collation, unknown_database},
+};
 
 pub(super) struct Migration;
 
@@ -17,24 +20,11 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
-        for table in tables(db).await? {
-            db.execute_unprepared(&table).await?;
-        }
-        for index in INDEXES {
-            // MySQL has no IF NOT EXISTS here, and makes them with the table.
-            if db.get_database_backend() != DbBackend::MySql {
-                db.execute_unprepared(index).await?;
-            }
-        }
-        Ok(())
+        create(db, tables(db).await?, &INDEXES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        for table in ["notification_preferences", "notifications"] {
-            db.execute_unprepared(&format!("DROP TABLE IF EXISTS {table}")).await?;
-        }
-        Ok(())
+        drop_tables(manager, &["notification_preferences", "notifications"]).await
     }
 }
 

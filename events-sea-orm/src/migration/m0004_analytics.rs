@@ -3,7 +3,10 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr};
 use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
-use super::m0001_events::{mysql_collation, unknown_database};
+use super::{
+    create, drop_tables,
+    m0001_events::{mysql_collation, unknown_database},
+};
 
 pub(super) struct Migration;
 
@@ -17,7 +20,7 @@ impl MigrationName for Migration {
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
-        db.execute_unprepared(&table(db).await?).await?;
+        create(db, [table(db).await?], &[]).await?;
         if db.get_database_backend() == DbBackend::MySql {
             for sql in LOCK {
                 db.execute_unprepared(sql).await?;
@@ -27,11 +30,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        for table in ["event_daily_counts_lock", "event_daily_counts"] {
-            db.execute_unprepared(&format!("DROP TABLE IF EXISTS {table}")).await?;
-        }
-        Ok(())
+        drop_tables(manager, &["event_daily_counts_lock", "event_daily_counts"]).await
     }
 }
 
