@@ -60,6 +60,11 @@ impl Pages {
         Self { unit_id, left: count, last: None }
     }
 
+    /// How many have not been read yet.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
     /// The next ones, in their order.
     pub(crate) async fn next<C: ConnectionTrait>(&mut self, db: &C) -> Result<Option<Vec<Event>>, DbErr> {
         use event::{Column, Entity};
@@ -75,11 +80,12 @@ impl Pages {
                 .limit(CHUNK_EVENTS.min(self.left) as u64),
         };
         let rows = page.all(db).await?;
-        self.left -= rows.len().min(self.left);
         let Some(last) = rows.last() else { return Ok(None) };
+        let events = rows.iter().map(event::Model::to_event).collect::<Result<Vec<_>, _>>();
+        let events = events.map_err(Refused::from)?;
         self.last = Some(last.seq);
-        let events: Result<Vec<_>, _> = rows.iter().map(event::Model::to_event).collect();
-        Ok(Some(events.map_err(Refused::from)?))
+        self.left -= events.len().min(self.left);
+        Ok(Some(events))
     }
 }
 

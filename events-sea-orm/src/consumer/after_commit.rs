@@ -7,7 +7,6 @@ use std::{
 };
 
 use events_core::{Context, Event};
-use sea_orm::DbErr;
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
@@ -108,8 +107,7 @@ impl Queue {
     }
 
     /// Says and counts that events never reach the consumer.
-    fn drop_events(&self, unit: &Committed, why: &str) {
-        let events = unit.events.wanted(&self.subscription);
+    fn drop_events(&self, unit: &Committed, events: usize, why: &str) {
         self.subscription.count_dropped(events);
         tracing::error!(
             consumer = &*self.subscription.name,
@@ -120,11 +118,12 @@ impl Queue {
     }
 
     fn push(self: &Arc<Self>, events: &Events, unit: &Arc<Committed>, done: &mpsc::Sender<()>) {
-        if unit.events.wanted(&self.subscription) == 0 {
+        let wanted = unit.events.wanted(&self.subscription);
+        if wanted == 0 {
             return;
         }
         if unit.depth > events.consumer_rounds() {
-            return self.drop_events(unit, "after-commit consumers lead to one another, a loop");
+            return self.drop_events(unit, wanted, "after-commit consumers lead to one another, a loop");
         }
         let refused = {
             let mut state = self.state();
@@ -138,7 +137,7 @@ impl Queue {
             }
         };
         match refused {
-            Some(why) => self.drop_events(unit, why),
+            Some(why) => self.drop_events(unit, wanted, why),
             None => self.start(events),
         }
     }
@@ -164,21 +163,22 @@ impl Queue {
 
     async fn run(&self, events: &Events, unit: &Committed) {
         let Handler::AfterCommit(consumer) = &self.subscription.handler else { return };
-        let handed = async {
-            match &unit.events {
-                CommittedEvents::Here(batch) => self.hand_over(consumer.as_ref(), events, unit, batch).await,
-                CommittedEvents::Stored { count } => {
-                    let mut pages = store::Pages::of_unit(unit.unit_id, *count);
-                    while let Some(batch) = pages.next(events.pool()).await? {
-                        self.hand_over(consumer.as_ref(), events, unit, &batch).await;
-                    }
+        let count = match &unit.events {
+            CommittedEvents::Here(batch) => {
+                return self.hand_over(consumer.as_ref(), events, unit, batch).await;
+            }
+            CommittedEvents::Stored { count } => *count,
+        };
+        let mut pages = store::Pages::of_unit(unit.unit_id, count);
+        loop {
+            match pages.next(events.pool()).await {
+                Ok(Some(batch)) => self.hand_over(consumer.as_ref(), events, unit, &batch).await,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "reading the events of a bulk write back failed");
+                    return self.drop_events(unit, pages.left(), "they could not be read back");
                 }
             }
-            Ok::<_, DbErr>(())
-        };
-        if let Err(error) = handed.await {
-            tracing::error!(%error, "reading the events of a bulk write back failed");
-            self.drop_events(unit, "they could not be read back");
         }
     }
 
@@ -248,7 +248,8 @@ impl Queue {
         let waiting = self.waiting();
         let jobs = std::mem::take(&mut self.state().jobs);
         for job in jobs {
-            self.drop_events(&job.unit, "the shutdown did not wait any longer");
+            let events = job.unit.events.wanted(&self.subscription);
+            self.drop_events(&job.unit, events, "the shutdown did not wait any longer");
         }
         waiting
     }
@@ -288,7 +289,8 @@ impl Drop for Worker {
             state.busy = false;
         }
         if let Some(job) = self.job.take() {
-            self.queue.drop_events(&job.unit, "its runtime ended while it was at work");
+            let events = job.unit.events.wanted(&self.queue.subscription);
+            self.queue.drop_events(&job.unit, events, "its runtime ended while it was at work");
         }
         self.queue.rest.notify_waiters();
     }
