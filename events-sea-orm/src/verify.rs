@@ -1,9 +1,14 @@
-//! `Events::verify`: whether the database is as the tracked models say, and what it changes unseen.
+//! `Events::verify`: whether the database is as the tracked models say, what it changes unseen, and whether it guards
+//! events and teams.
+
+mod guards;
+mod isolation;
 
 use std::fmt;
 
 use sea_orm::{DbErr, EntityName, IdenStatic, Iterable};
 
+pub use self::{guards::GuardFinding, isolation::IsolationFinding};
 use crate::{
     backend::catalog::{Action, Catalog, ForeignKey, TableName},
     events::Events,
@@ -22,8 +27,12 @@ pub struct Report {
 pub enum Severity {
     /// Rows can change without events.
     Warning,
-    /// Saves will fail.
+    /// Saves will fail, or a guard is missing.
     Error,
+    /// A team may see or change what is of another although row-level security is on: [`build`] refuses to start.
+    ///
+    /// [`build`]: crate::EventsBuilder::build
+    Danger,
 }
 
 /// One thing that is not as it should be.
@@ -67,12 +76,21 @@ pub enum Finding {
         /// The column.
         column: &'static str,
     },
+    /// An event may be changed or removed.
+    Guard(GuardFinding),
+    /// A team may see or write what is of another.
+    Isolation(IsolationFinding),
 }
 
 impl Report {
     /// What was found, the worst first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Those for which [`build`](crate::EventsBuilder::build) refuses to start.
+    pub fn dangers(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity() == Severity::Danger)
     }
 
     /// Whether nothing was found.
@@ -90,6 +108,9 @@ impl fmt::Display for Report {
         for (i, finding) in self.findings.iter().enumerate() {
             let newline = if i == 0 { "" } else { "\n" };
             write!(f, "{newline}{}: {finding}", finding.severity())?;
+            if let Some(mend) = finding.mend() {
+                write!(f, "\n    {}", mend.replace('\n', "\n    "))?;
+            }
         }
         Ok(())
     }
@@ -100,6 +121,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Self::Warning => "warning",
             Self::Error => "error",
+            Self::Danger => "danger",
         })
     }
 }
@@ -109,7 +131,18 @@ impl Finding {
     pub fn severity(&self) -> Severity {
         match self {
             Self::UnseenChange { .. } => Severity::Warning,
+            Self::Guard(finding) => finding.severity(),
+            Self::Isolation(finding) => finding.severity(),
             _ => Severity::Error,
+        }
+    }
+
+    /// The statements that mend it, where there are any; most need the rights of the table's owner.
+    pub fn mend(&self) -> Option<String> {
+        match self {
+            Self::Guard(finding) => finding.mend(),
+            Self::Isolation(finding) => finding.mend(),
+            _ => None,
         }
     }
 }
@@ -138,6 +171,8 @@ impl fmt::Display for Finding {
                     columns.join(", ")
                 )
             }
+            Self::Guard(finding) => finding.fmt(f),
+            Self::Isolation(finding) => finding.fmt(f),
             Self::MissingEvents => {
                 f.write_str("the table `events` is missing: run the steps of `events_sea_orm::migration`")
             }
@@ -208,6 +243,8 @@ impl Events {
             };
             findings.extend(unseen_changes(&catalog, key, &recorded, full_name(&tables[key.table])));
         }
+        findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
+        findings.extend(isolation::findings(self.pool()).await?.into_iter().map(Finding::Isolation));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         Ok(Report { findings })
     }
