@@ -4,18 +4,20 @@ use std::{future::Future, pin::Pin};
 
 use events_core::Context;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
-    StatementBuilder, TransactionError, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
+    Statement, StatementBuilder, TransactionError, TransactionOptions, TransactionTrait,
 };
 
 use crate::{
     events::Events,
+    row_level_security::close,
     transaction::{EventTransaction, check_on_pool, inspect, inspect_text, run_callback},
 };
 
 /// For whom, on the application's pool. Make one per request; it costs no query.
 ///
-/// Reads go to the pool, and so do writes of untracked tables. [`begin`](TransactionTrait::begin) makes a unit of work.
+/// Reads go to the pool, and so do writes of untracked tables; under row-level security each in a transaction of its own,
+/// which is told the team. [`begin`](TransactionTrait::begin) makes a unit of work.
 /// `ActiveModelEx` saves are units of their own. A plain save of a tracked model is refused with the name of the call
 /// that does it, as is any other write that could change tracked rows.
 #[derive(Debug, Clone)]
@@ -48,40 +50,64 @@ impl ConnectionTrait for EventConnection {
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
         self.check_text(&stmt.sql)?;
-        self.events.pool().execute_raw(stmt).await
+        self.execute_checked(stmt).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
-        self.events.pool().execute_raw(self.check(stmt)?).await
+        self.execute_checked(self.check(stmt)?).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.check_text(sql)?;
-        self.events.pool().execute_unprepared(sql).await
+        let db = self.open().await?;
+        let result = db.execute_unprepared(sql).await?;
+        close(db).await.map(|()| result)
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
         self.check_text(&stmt.sql)?;
-        self.events.pool().query_one_raw(stmt).await
+        self.query_one_checked(stmt).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
-        self.events.pool().query_one_raw(self.check(stmt)?).await
+        self.query_one_checked(self.check(stmt)?).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
         self.check_text(&stmt.sql)?;
-        self.events.pool().query_all_raw(stmt).await
+        self.query_all_checked(stmt).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
-        self.events.pool().query_all_raw(self.check(stmt)?).await
+        self.query_all_checked(self.check(stmt)?).await
     }
 }
 
 impl EventConnection {
     fn backend(&self) -> DbBackend {
         self.events.pool().get_database_backend()
+    }
+
+    async fn open(&self) -> Result<DatabaseExecutor<'_>, DbErr> {
+        self.events.open(&self.events.team_to_read(&self.context)).await
+    }
+
+    async fn execute_checked(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+        let db = self.open().await?;
+        let result = db.execute_raw(stmt).await?;
+        close(db).await.map(|()| result)
+    }
+
+    async fn query_one_checked(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let db = self.open().await?;
+        let row = db.query_one_raw(stmt).await?;
+        close(db).await.map(|()| row)
+    }
+
+    async fn query_all_checked(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let db = self.open().await?;
+        let rows = db.query_all_raw(stmt).await?;
+        close(db).await.map(|()| rows)
     }
 
     /// The statement as it will be sent, if it may go to the pool: nothing is announced there.
@@ -152,30 +178,6 @@ impl TransactionTrait for EventConnection {
 }
 
 #[cfg(feature = "stream")]
-impl sea_orm::StreamTrait for EventConnection {
-    type Stream<'a> = <sea_orm::DatabaseConnection as sea_orm::StreamTrait>::Stream<'a>;
-
-    fn get_database_backend(&self) -> DbBackend {
-        self.backend()
-    }
-
-    fn stream<'a, S: StatementBuilder + Sync>(
-        &'a self,
-        stmt: &S,
-    ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-        match self.check(stmt) {
-            Ok(built) => sea_orm::StreamTrait::stream_raw(self.events.pool(), built),
-            Err(refused) => Box::pin(std::future::ready(Err(refused))),
-        }
-    }
-
-    fn stream_raw<'a>(
-        &'a self,
-        stmt: Statement,
-    ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-        match self.check_text(&stmt.sql) {
-            Ok(()) => sea_orm::StreamTrait::stream_raw(self.events.pool(), stmt),
-            Err(refused) => Box::pin(std::future::ready(Err(refused))),
-        }
-    }
-}
+mod stream;
+#[cfg(feature = "stream")]
+pub use stream::ConnectionStream;

@@ -58,6 +58,11 @@ pub enum Refused {
         "no team: make the context with `Context::team(..)`, or build with `.single_team(..)` if the application has no tenants"
     )]
     NoTeam,
+    /// Under row-level security, work for all teams takes a role that may see them.
+    #[error(
+        "row-level security is on: work for all teams needs a role that may see them, named by `.all_teams_role(\"..\")` when `Events` is built"
+    )]
+    NoAllTeamsRole,
     /// Under `all_teams` or `new_team`, nothing says which team an event belongs to.
     #[error("the team of {what} cannot be told: {hint}")]
     UnknownTeam {

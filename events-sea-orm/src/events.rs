@@ -14,9 +14,11 @@ use crate::{
     connection::EventConnection,
     consumer::{self, Consumer, ConsumerStats, Delivery, Subscription, after_commit::Queue},
     error::{Outcome, Refused, UnknownCommit},
+    row_level_security::{self, RowLevelSecurity, TEAM_SETTING},
     scope::{self, ScopeError},
     store,
     transaction::{self, EventTransaction},
+    verify::Report,
 };
 
 /// The event log of an application. Built once; cheap to clone.
@@ -41,6 +43,8 @@ struct Inner {
     consumer_rounds: usize,
     scope_on_pool: bool,
     options: TransactionOptions,
+    /// Where it is on.
+    row_level_security: Option<RowLevelSecurity>,
 }
 
 impl std::fmt::Debug for Events {
@@ -63,6 +67,10 @@ pub struct EventsBuilder {
     consumer_rounds: usize,
     scope_on_pool: bool,
     options: TransactionOptions,
+    row_level_security: Option<bool>,
+    team_setting: String,
+    all_teams_role: Option<String>,
+    start_despite_dangers: bool,
 }
 
 /// Why `Events` could not be built.
@@ -105,6 +113,15 @@ pub enum BuildError {
         first: String,
         /// The other.
         second: String,
+    },
+    /// The self-check could not be made.
+    #[error("the database could not be checked")]
+    SelfCheck(#[source] DbErr),
+    /// Row-level security is on and does not hold: a team could see or change what is of another.
+    #[error("the database does not keep teams apart, or events as they are; mend it first:\n{report}")]
+    Danger {
+        /// What was found, each with the statements that mend it.
+        report: Report,
     },
 }
 
@@ -169,11 +186,41 @@ impl EventsBuilder {
         self
     }
 
-    /// Makes the handle.
+    /// Whether the database keeps teams apart by row-level security. Without it that is found out: it is on if it is
+    /// on for the table of events. Say `true` to have the team set for policies of
+    /// your own alone. Only PostgreSQL has it.
+    pub fn row_level_security(mut self, on: bool) -> Self {
+        self.row_level_security = Some(on);
+        self
+    }
+
+    /// The setting by which the policies tell the team: `app.team_id` unless said. It is set with each transaction and
+    /// ends with it, so that policies which an application already has may compare the same one.
+    pub fn team_setting(mut self, name: impl Into<String>) -> Self {
+        self.team_setting = name.into();
+        self
+    }
+
+    /// The role that work for all teams takes under row-level security, for as long as its transaction: one that may
+    /// see every team, and of which the role that connects is a member. Without it such work is refused.
+    pub fn all_teams_role(mut self, role: impl Into<String>) -> Self {
+        self.all_teams_role = Some(role.into());
+        self
+    }
+
+    /// Starts even if the self-check finds a danger, and logs it as an error instead: for tools that run as the owner
+    /// of the tables. In a service a team may then see or change what is of another.
+    pub fn start_despite_dangers(mut self) -> Self {
+        self.start_despite_dangers = true;
+        self
+    }
+
+    /// Makes the handle, after a look at the database: [`Events::verify`] is run, what it finds is logged, and a danger
+    /// is refused. A `MockDatabase` is not asked.
     ///
     /// # Errors
-    /// [`BuildError`] naming what two parts have in common, or the part that cannot be stored.
-    #[allow(clippy::unused_async)] // the checks of the database's guards will wait here
+    /// [`BuildError`] naming what two parts have in common, or the part that cannot be stored;
+    /// [`BuildError::SelfCheck`] if the database does not answer; [`BuildError::Danger`] with what was found.
     pub async fn build(self) -> Result<Events, BuildError> {
         let subscriptions = consumer::select(self.subscriptions, self.with_registered, &self.without)?;
         let is_inside = |subscription: &Subscription| subscription.delivery() == Delivery::InTransaction;
@@ -192,7 +239,15 @@ impl EventsBuilder {
                 _ => {}
             }
         }
-        Ok(Events(Arc::new(Inner {
+        let is_mock = self.pool.is_mock_connection();
+        let is_on = match self.row_level_security {
+            Some(on) => on,
+            None if is_mock => false,
+            None => row_level_security::is_on(&self.pool).await.map_err(BuildError::SelfCheck)?,
+        };
+        let security =
+            RowLevelSecurity { team_setting: self.team_setting, all_teams_role: self.all_teams_role };
+        let events = Events(Arc::new(Inner {
             pool: self.pool,
             single_team: self.single_team,
             in_transaction,
@@ -200,7 +255,16 @@ impl EventsBuilder {
             consumer_rounds: self.consumer_rounds,
             scope_on_pool: self.scope_on_pool,
             options: self.options,
-        })))
+            row_level_security: is_on.then_some(security),
+        }));
+        if !is_mock {
+            let report = events.verify().await.map_err(BuildError::SelfCheck)?;
+            if !self.start_despite_dangers && report.dangers().next().is_some() {
+                return Err(BuildError::Danger { report });
+            }
+            report.log();
+        }
+        Ok(events)
     }
 }
 
@@ -217,6 +281,10 @@ impl Events {
             consumer_rounds: 16,
             scope_on_pool: false,
             options: TransactionOptions::default(),
+            row_level_security: None,
+            team_setting: TEAM_SETTING.to_owned(),
+            all_teams_role: None,
+            start_despite_dangers: false,
         }
     }
 
@@ -290,6 +358,10 @@ impl Events {
         if let Some(sql) = backend::bound_lock_wait(backend) {
             txn.execute_unprepared(sql).await?;
         }
+        // A unique key is unique across teams, also where none of them may be seen.
+        if let Some(enter) = self.enter(&TeamScope::Team(PROBE.to_owned()))? {
+            txn.execute_raw(enter).await?;
+        }
         let probe = txn.execute(&store::insert_values(backend, vec![probe(unit_id).into()])).await;
         txn.rollback().await?;
         match probe {
@@ -346,6 +418,18 @@ impl Events {
         self.pool().begin_with_options(options).await
     }
 
+    pub(crate) fn row_level_security(&self) -> Option<&RowLevelSecurity> {
+        self.0.row_level_security.as_ref()
+    }
+
+    /// The team whose rows may be read in this context.
+    pub(crate) fn team_to_read(&self, context: &Context) -> TeamScope {
+        match (context.team_scope(), &self.0.single_team) {
+            (TeamScope::Unset, Some(team)) => TeamScope::Team(team.clone()),
+            (scope, _) => scope.clone(),
+        }
+    }
+
     pub(crate) fn options(&self) -> TransactionOptions {
         self.0.options
     }
@@ -361,11 +445,14 @@ impl Events {
     }
 }
 
+/// The team of it.
+const PROBE: &str = "probe";
+
 /// The event that `outcome_of` inserts and takes back.
 fn probe(id: Uuid) -> Event {
     Event {
         id,
-        team_id: "probe".to_owned(),
+        team_id: PROBE.to_owned(),
         event_type: events_core::EventType::Created,
         object: None,
         actor_id: None,

@@ -53,6 +53,7 @@ pub mod migration;
 pub mod notifications;
 mod observe;
 mod record;
+mod row_level_security;
 mod saves;
 mod scope;
 mod soft_delete;
@@ -81,6 +82,8 @@ pub mod writes {}
 pub use adoption::{adopt, unrecorded_saves};
 pub use bulk::{DeleteMany, EntityEvents, Filter, InsertMany, UpdateMany};
 pub use change::{Change, EventChanges};
+#[cfg(feature = "stream")]
+pub use connection::ConnectionStream;
 pub use connection::EventConnection;
 pub use consumer::{
     Consumer, ConsumerError, ConsumerFailure, ConsumerFuture, ConsumerStats, Delivery, OnError, Subscription,

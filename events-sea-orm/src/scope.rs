@@ -131,7 +131,8 @@ fn transaction<'a, C: ConnectionTrait>(
     {
         return Ok(None);
     }
-    if on_pool && scope.events.scope_on_pool() {
+    // A team that is set for a transaction is lost on the pool before the next statement.
+    if on_pool && scope.events.scope_on_pool() && !scope.events.is_row_level_secure() {
         return Ok(None);
     }
     Err(Refused::NotATransaction { object_type, connection: std::any::type_name::<C>() })
@@ -149,6 +150,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     let scope = current(definition.object_type())?;
     transaction(db, &scope, definition.object_type())?;
     let team = scope.state().team.clone();
+    enter(&scope, &team, db).await?;
     if definition.team() == TeamSource::Context || (kind == Kind::Insert && set_team.is_some()) {
         record::team_of(definition, &RowImage::said(key.as_deref(), set_team.clone()), &team)?;
     }
@@ -188,6 +190,15 @@ pub(crate) async fn before<C: ConnectionTrait>(
     });
     state.saves.push(Begun { definition, kind, key, old });
     Ok(())
+}
+
+/// Tells the database the team, before each save: the application's transaction may be a new one, and a savepoint that
+/// is rolled back takes the setting with it.
+async fn enter<C: ConnectionTrait>(scope: &Scope, team: &TeamScope, db: &C) -> Result<(), DbErr> {
+    match scope.events.enter(team)? {
+        Some(enter) => db.execute_raw(enter).await.map(drop),
+        None => Ok(()),
+    }
 }
 
 /// Whether an after-hook may come for a row that was there before its insert: links are inserted unless they are there.
@@ -256,10 +267,14 @@ pub(crate) async fn after<C: ConnectionTrait>(
     let seen = record::seen(!scope.events.in_transaction().is_empty(), &events)?;
     if !events.is_empty() {
         let counted = observe::Written::of(&events);
+        if *scope.context.team_scope() == TeamScope::New {
+            let team = scope.state().team.clone(); // the one that this save has made
+            enter(&scope, &team, db).await?;
+        }
         db.execute(&store::insert_values(db.get_database_backend(), events)).await?;
         counted.count();
         #[cfg(feature = "testing")]
-        crate::testing::note_unit(scope.unit_id);
+        crate::testing::note_unit(scope.unit_id, scope.state().team.clone());
     }
     pending.recorded();
     if seen.is_empty() {

@@ -23,8 +23,8 @@ use std::{
 use events_core::{Context, Event, EventType, NewEvent, Subject};
 use futures_util::lock::{Mutex as Gate, OwnedMutexGuard};
 use sea_orm::{
-    ActiveModelBehavior, ActiveModelTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
+    ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
 };
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -138,8 +138,12 @@ impl EventTransaction {
     ) -> Result<Self, DbErr> {
         let context = events.check_context(context)?;
         let options = backend::begin_options(pool.get_database_backend(), options);
-        let inner = pool.begin_with_options(options).await?;
         let team = context.team_scope().clone();
+        let enter = events.enter(&team)?;
+        let inner = pool.begin_with_options(options).await?;
+        if let Some(enter) = enter {
+            inner.execute_raw(enter).await?;
+        }
         Ok(Self::over(inner, events, context, team, Some(after_commit::depth())))
     }
 
@@ -151,7 +155,7 @@ impl EventTransaction {
         team: events_core::TeamScope,
         depth: Option<usize>,
     ) -> Self {
-        let backend = sea_orm::ConnectionTrait::get_database_backend(&inner);
+        let backend = inner.get_database_backend();
         let id = Uuid::now_v7();
         Self {
             inner: Some(Arc::new(inner)),
@@ -323,8 +327,8 @@ impl EventTransaction {
             });
         }
         Ok(self.unit.depth.zip(kept).map(|(depth, events)| {
-            let context = self.unit.context.clone();
-            let unit = Committed { unit_id: self.unit.id, context, depth, events };
+            let (context, team) = (self.unit.context.clone(), self.team_scope());
+            let unit = Committed { unit_id: self.unit.id, context, team, depth, events };
             after_commit::dispatch(&self.unit.events, unit)
         }))
     }

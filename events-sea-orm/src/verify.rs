@@ -93,6 +93,17 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity() == Severity::Danger)
     }
 
+    /// For those who start all the same.
+    pub(crate) fn log(&self) {
+        for finding in &self.findings {
+            match finding.severity() {
+                Severity::Danger => tracing::error!("{finding}"),
+                Severity::Error => tracing::warn!("{finding}"),
+                Severity::Warning => tracing::info!("{finding}"),
+            }
+        }
+    }
+
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use events_core::TeamScope;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExprTrait,
     FromQueryResult, QueryFilter, QueryOrder, QueryTrait, StatementBuilder, TransactionTrait,
@@ -25,7 +26,8 @@ use crate::{
 /// a quiet hour for a large log: a commit whose consumer waits longer than its time budget, 5 s unless said, is refused.
 ///
 /// # Errors
-/// The database's; nothing is changed then.
+/// The database's; nothing is changed then. Under row-level security, all teams take
+/// [`all_teams_role`](crate::EventsBuilder::all_teams_role).
 ///
 /// # Examples
 /// ```no_run
@@ -37,7 +39,12 @@ use crate::{
 /// ```
 pub async fn rebuild(events: &Events, team: Option<&str>, days: RangeInclusive<Date>) -> Result<u64, DbErr> {
     let options = backend::analytics::rebuild_options(events.pool().get_database_backend());
+    let scope = team.map_or(TeamScope::All, |team| TeamScope::Team(team.to_owned()));
+    let enter = events.enter(&scope)?;
     let txn = events.pool().begin_with_options(options).await?;
+    if let Some(enter) = enter {
+        txn.execute_raw(enter).await?;
+    }
     let rows = replace(&txn, team, &days).await?; // dropped, it is rolled back
     txn.commit().await?;
     Ok(rows)

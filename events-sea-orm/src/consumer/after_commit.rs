@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use events_core::{Context, Event};
+use events_core::{Context, Event, TeamScope};
 use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ pub(crate) fn depth() -> usize {
 pub(crate) struct Committed {
     pub(crate) unit_id: Uuid,
     pub(crate) context: Context,
+    /// The context's team, or the one that the unit has made.
+    pub(crate) team: TeamScope,
     /// How many after-commit consumers led to this unit, one through the other.
     pub(crate) depth: usize,
     pub(crate) events: CommittedEvents,
@@ -171,7 +173,8 @@ impl Queue {
         };
         let mut pages = store::Pages::of_unit(unit.unit_id, count);
         loop {
-            match pages.next(events.pool()).await {
+            let page = async { pages.next(&events.open(&unit.team).await?).await };
+            match page.await {
                 Ok(Some(batch)) => self.hand_over(consumer.as_ref(), events, unit, &batch).await,
                 Ok(None) => return,
                 Err(error) => {

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use events_core::Event;
+use events_core::{Event, TeamScope};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use uuid::Uuid;
 
 use crate::{error::Refused, events::Events, store::event};
 
-type Units = Arc<Mutex<Vec<Uuid>>>;
+type Units = Arc<Mutex<Vec<(Uuid, TeamScope)>>>;
 
 tokio::task_local! {
     static UNITS: Units;
@@ -32,12 +32,16 @@ pub async fn capture<F: Future>(events: &Events, work: F) -> Result<(F::Output, 
     let units = Units::default();
     let output = UNITS.scope(Arc::clone(&units), work).await;
     let mut units = std::mem::take(&mut *units.lock().unwrap_or_else(PoisonError::into_inner));
-    units.sort_unstable();
-    units.dedup();
+    units.sort_unstable_by_key(|(unit_id, _)| *unit_id);
+    units.dedup_by_key(|(unit_id, _)| *unit_id);
     let mut rows = Vec::new();
-    for some in units.chunks(IDS) {
-        let found = event::Entity::find().filter(event::Column::UnitId.is_in(some.iter().copied()));
-        rows.append(&mut found.order_by_asc(event::Column::Seq).all(events.pool()).await?);
+    for of_team in units.chunk_by(|(_, a), (_, b)| a == b) {
+        for some in of_team.chunks(IDS) {
+            let ids = some.iter().map(|(unit_id, _)| *unit_id);
+            let found = event::Entity::find().filter(event::Column::UnitId.is_in(ids));
+            let found = found.order_by_asc(event::Column::Seq);
+            rows.append(&mut found.all(&events.open(&of_team[0].1).await?).await?);
+        }
     }
     rows.sort_by_key(|row| row.seq);
     let captured: Result<Vec<_>, _> = rows.iter().map(event::Model::to_event).collect();
@@ -45,7 +49,8 @@ pub async fn capture<F: Future>(events: &Events, work: F) -> Result<(F::Output, 
 }
 
 /// Says that this unit of work wrote events.
-pub(crate) fn note_unit(unit_id: Uuid) {
+pub(crate) fn note_unit(unit_id: Uuid, team: TeamScope) {
     // Outside of `capture` nobody asks.
-    let _ = UNITS.try_with(|units| units.lock().unwrap_or_else(PoisonError::into_inner).push(unit_id));
+    let _ =
+        UNITS.try_with(|units| units.lock().unwrap_or_else(PoisonError::into_inner).push((unit_id, team)));
 }

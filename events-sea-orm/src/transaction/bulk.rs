@@ -134,7 +134,7 @@ impl EventTransaction {
         doubt.settle();
         counted.count();
         #[cfg(feature = "testing")]
-        crate::testing::note_unit(self.unit.id);
+        crate::testing::note_unit(self.unit.id, self.team_scope());
         self.level.state().written.extend(ids);
         Ok(seen)
     }

@@ -208,7 +208,7 @@ mod stream {
         DbBackend, DbErr, QueryResult, Statement, StatementBuilder, StreamTrait, TransactionStream,
     };
 
-    use super::EventTransaction;
+    use super::{EventTransaction, Verb};
     use crate::transaction::{Busy, guard, level::Level, statement::Inspected};
 
     /// Rows of a query on a unit of work. An error among them poisons it.
@@ -267,6 +267,9 @@ mod stream {
             let busy = self.unit.busy().await;
             self.level.check_healthy()?;
             self.catch_up(&busy, None).await?;
+            if let Some(enter) = self.enter_new_team()? {
+                self.send(&busy, Verb::Execute, enter).await?;
+            }
             let rows = self.inner()?.stream_raw(stmt).await;
             let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"))?;
             Ok(EventStream { rows, level: Arc::clone(&self.level), _busy: busy })

@@ -78,6 +78,8 @@ pub(super) struct State {
     pub(super) nested_open: bool,
     /// The context's team, or the one that this unit has made.
     pub(super) team: TeamScope,
+    /// Whether the database has yet to be told of the team that this unit has made.
+    pub(super) team_is_new: bool,
 }
 
 impl Level {
@@ -94,6 +96,7 @@ impl Level {
             poison: None,
             nested_open: false,
             team,
+            team_is_new: false,
         };
         Self { parent, tally, state: Mutex::new(state) }
     }
@@ -105,7 +108,9 @@ impl Level {
         let mut state = self.state();
         state.nested_open = true;
         let tally = tally.or_else(|| self.tally.clone());
-        Ok(Arc::new(Self::new(Some(Arc::clone(self)), tally, state.team.clone())))
+        let nested = Self::new(Some(Arc::clone(self)), tally, state.team.clone());
+        nested.state().team_is_new = state.team_is_new;
+        Ok(Arc::new(nested))
     }
 
     pub(super) fn close_nested(&self) {
@@ -119,6 +124,7 @@ impl Level {
         state.buffer.append(&mut nested.buffer);
         state.written.append(&mut nested.written);
         state.team = nested.team.clone();
+        state.team_is_new = nested.team_is_new;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -69,15 +69,9 @@ impl EventTransaction {
         expected: fn(&DbErr) -> bool,
     ) -> Result<Reply, DbErr> {
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
+        let enter = self.enter_new_team()?;
         let answer = InFlight::new(async move {
-            let answer = match verb {
-                Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
-                Verb::ExecuteUnprepared => {
-                    inner.execute_unprepared(&statement.sql).await.map(Reply::Executed)
-                }
-                Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
-                Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
-            };
+            let answer = answer(&inner, enter, verb, statement).await;
             // In this order: a transaction that was dropped meanwhile goes with the unit, its connection being free.
             drop((inner, unit));
             drop(busy);
@@ -88,6 +82,15 @@ impl EventTransaction {
                 self.level.poison("the database reported an error");
             }
         })
+    }
+
+    /// Tells the database, before the next statement, of the team that this unit has made.
+    pub(super) fn enter_new_team(&self) -> Result<Option<Statement>, Refused> {
+        let mut state = self.level.state();
+        if !std::mem::take(&mut state.team_is_new) {
+            return Ok(None);
+        }
+        self.unit.events.enter(&state.team)
     }
 
     /// Every statement comes through here.
@@ -426,6 +429,7 @@ impl EventTransaction {
         let team = record::team_of(recorder.definition(), change.row(), &state.team)?;
         if matches!(state.team, TeamScope::New) {
             state.team = TeamScope::Team(team.clone());
+            state.team_is_new = true;
         }
         state.buffer.extend(recorder.events(change, &team)?);
         Ok(())
@@ -434,6 +438,23 @@ impl EventTransaction {
     fn record_announced(&self, announcement: &Announcement, change: Change<'_>) -> Result<(), Refused> {
         self.record(&self.recorder(announcement.definition(), &announcement.options)?, change)
     }
+}
+
+async fn answer(
+    inner: &DatabaseTransaction,
+    enter: Option<Statement>,
+    verb: Verb,
+    statement: Statement,
+) -> Result<Reply, DbErr> {
+    if let Some(enter) = enter {
+        inner.execute_raw(enter).await?;
+    }
+    Ok(match verb {
+        Verb::Execute => Reply::Executed(inner.execute_raw(statement).await?),
+        Verb::ExecuteUnprepared => Reply::Executed(inner.execute_unprepared(&statement.sql).await?),
+        Verb::QueryOne => Reply::One(inner.query_one_raw(statement).await?),
+        Verb::QueryAll => Reply::All(inner.query_all_raw(statement).await?),
+    })
 }
 
 fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {

@@ -1,0 +1,115 @@
+//! Rows of a query on an `EventConnection`, one by one.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::{Stream, StreamExt};
+use sea_orm::{
+    DatabaseExecutor, DatabaseTransaction, DbBackend, DbErr, QueryResult, QueryStream, Statement,
+    StatementBuilder, StreamTrait,
+};
+use tokio::sync::mpsc;
+
+use super::EventConnection;
+
+type Row = Result<QueryResult, DbErr>;
+
+/// Rows of a query on the pool; under row-level security, of one in a transaction of its own, which ends with them.
+pub struct ConnectionStream(Rows);
+
+enum Rows {
+    Pool(QueryStream),
+    Transaction {
+        received: mpsc::Receiver<Row>,
+        /// Owns the transaction and the rows that borrow it, and hands them over. None when it is done.
+        sender: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    },
+}
+
+impl std::fmt::Debug for ConnectionStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionStream").finish_non_exhaustive()
+    }
+}
+
+impl Stream for ConnectionStream {
+    type Item = Row;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Row>> {
+        match &mut self.0 {
+            Rows::Pool(rows) => rows.poll_next_unpin(cx),
+            Rows::Transaction { received, sender } => {
+                if let Some(sending) = sender
+                    && sending.as_mut().poll(cx).is_ready()
+                {
+                    *sender = None;
+                }
+                received.poll_recv(cx)
+            }
+        }
+    }
+}
+
+impl StreamTrait for EventConnection {
+    type Stream<'a> = ConnectionStream;
+
+    fn get_database_backend(&self) -> DbBackend {
+        self.backend()
+    }
+
+    fn stream<'a, S: StatementBuilder + Sync>(
+        &'a self,
+        stmt: &S,
+    ) -> Pin<Box<dyn Future<Output = Result<ConnectionStream, DbErr>> + 'a + Send>> {
+        let checked = self.check(stmt);
+        Box::pin(async move { self.stream_checked(checked?).await })
+    }
+
+    fn stream_raw<'a>(
+        &'a self,
+        stmt: Statement,
+    ) -> Pin<Box<dyn Future<Output = Result<ConnectionStream, DbErr>> + 'a + Send>> {
+        let checked = self.check_text(&stmt.sql);
+        Box::pin(async move {
+            checked?;
+            self.stream_checked(stmt).await
+        })
+    }
+}
+
+impl EventConnection {
+    async fn stream_checked(&self, stmt: Statement) -> Result<ConnectionStream, DbErr> {
+        Ok(ConnectionStream(match self.open().await? {
+            DatabaseExecutor::OwnedTransaction(txn) => {
+                // Room for one row: the database is read no faster than the stream is.
+                let (send, received) = mpsc::channel(1);
+                Rows::Transaction { received, sender: Some(Box::pin(hand_over(txn, stmt, send))) }
+            }
+            _ => Rows::Pool(self.events.pool().stream_raw(stmt).await?),
+        }))
+    }
+}
+
+/// Dropped half way, the transaction is rolled back.
+async fn hand_over(txn: DatabaseTransaction, stmt: Statement, send: mpsc::Sender<Row>) {
+    let read = async {
+        let mut rows = txn.stream_raw(stmt).await?;
+        while let Some(row) = rows.next().await {
+            if send.send(row).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let read: Result<(), DbErr> = read.await;
+    let ended = match read {
+        Ok(()) => txn.commit().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = ended {
+        let _ = send.send(Err(error)).await; // nobody reads any more
+    }
+}

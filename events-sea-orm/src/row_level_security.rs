@@ -1,0 +1,73 @@
+//! How PostgreSQL is told whose rows it may show: a setting of the transaction, which the policies of
+//! `migration::isolation` compare, or a role that may see every team.
+
+use events_core::TeamScope;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, Statement};
+
+use crate::{backend, error::Refused, events::Events};
+
+/// The setting unless the application says otherwise.
+pub(crate) const TEAM_SETTING: &str = "app.team_id";
+
+/// What it takes to be let through the policies, where they are on.
+#[derive(Debug, Clone)]
+pub(crate) struct RowLevelSecurity {
+    pub(crate) team_setting: String,
+    pub(crate) all_teams_role: Option<String>,
+}
+
+impl RowLevelSecurity {
+    /// What tells the database whose rows the rest of the transaction is about. Both values are bound, and gone when it
+    /// ends. None for a team that is not known yet: nothing is shown then.
+    fn statement(&self, backend: sea_orm::DbBackend, team: &TeamScope) -> Result<Option<Statement>, Refused> {
+        let (name, value) = match team {
+            TeamScope::Team(team) => (self.team_setting.as_str(), team.as_str()),
+            TeamScope::All => ("role", self.all_teams_role.as_deref().ok_or(Refused::NoAllTeamsRole)?),
+            _ => return Ok(None),
+        };
+        let values = [name.into(), value.into()];
+        Ok(Some(Statement::from_sql_and_values(backend, backend::SET_FOR_TRANSACTION, values)))
+    }
+}
+
+impl Events {
+    /// The statement by which the rest of a transaction is this team's. None where nothing keeps teams apart by itself.
+    pub(crate) fn enter(&self, team: &TeamScope) -> Result<Option<Statement>, Refused> {
+        let backend = self.pool().get_database_backend();
+        self.row_level_security().map_or(Ok(None), |security| security.statement(backend, team))
+    }
+
+    /// What reads, and writes without events, go to: the pool, or a transaction of this team's.
+    pub(crate) async fn open(&self, team: &TeamScope) -> Result<DatabaseExecutor<'_>, DbErr> {
+        Ok(match self.enter(team)? {
+            None => DatabaseExecutor::Connection(self.pool()),
+            Some(enter) => DatabaseExecutor::OwnedTransaction(begin(self.pool(), enter).await?),
+        })
+    }
+
+    /// Whether the policies ask for a team.
+    pub(crate) fn is_row_level_secure(&self) -> bool {
+        self.row_level_security().is_some()
+    }
+}
+
+async fn begin(pool: &DatabaseConnection, enter: Statement) -> Result<DatabaseTransaction, DbErr> {
+    let txn = sea_orm::TransactionTrait::begin(pool).await?;
+    txn.execute_raw(enter).await?;
+    Ok(txn)
+}
+
+/// Ends what [`Events::open`] began. Dropped without it, it is rolled back.
+pub(crate) async fn close(db: DatabaseExecutor<'_>) -> Result<(), DbErr> {
+    match db {
+        DatabaseExecutor::OwnedTransaction(txn) => txn.commit().await,
+        _ => Ok(()),
+    }
+}
+
+/// Whether row-level security is on for the table of events.
+pub(crate) async fn is_on(pool: &DatabaseConnection) -> Result<bool, DbErr> {
+    let Some(sql) = backend::select_row_level_security(pool.get_database_backend()) else { return Ok(false) };
+    let row = pool.query_one_raw(Statement::from_string(pool.get_database_backend(), sql)).await?;
+    row.map_or(Ok(false), |row| row.try_get_by_index(0))
+}
