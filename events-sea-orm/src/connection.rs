@@ -2,13 +2,14 @@
 
 use std::{future::Future, pin::Pin};
 
-use events_core::Context;
+use events_core::{Context, TeamScope};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
     Statement, StatementBuilder, TransactionError, TransactionOptions, TransactionTrait,
 };
 
 use crate::{
+    error::Refused,
     events::Events,
     row_level_security::close,
     transaction::{EventTransaction, check_on_pool, inspect, inspect_text, run_callback},
@@ -39,6 +40,11 @@ impl EventConnection {
     /// The log behind it.
     pub fn events(&self) -> &Events {
         &self.events
+    }
+
+    /// The team that it is for, if its context is usable.
+    pub(crate) fn team_scope(&self) -> Result<TeamScope, Refused> {
+        Ok(self.events.check_context(self.context.clone())?.team_scope().clone())
     }
 }
 

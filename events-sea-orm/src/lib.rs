@@ -30,9 +30,10 @@
 //! ```
 //!
 //! Reading order: [`Events`] (the handle), [`EventConnection`] (a context on the pool), [`EventTransaction`] (the unit
-//! of work), [`Tracked`] (the derive), [`SoftDelete`] (rows that are marked as deleted), [`Transition`] (states and how
-//! long they lasted), [`migration`] (the table), [`event`] (its entity), [`value`] (how values are recorded), [`Refused`]
-//! (why a write did not pass), [`writes`] (what becomes of every call of SeaORM that can write).
+//! of work), [`Tracked`] (the derive), [`Feed`] (a team's events, an object's timeline), [`SoftDelete`] (rows that are marked
+//! as deleted), [`Transition`] (states and how long they lasted), [`migration`] (the table), [`event`] (its entity),
+//! [`value`] (how values are recorded), [`Refused`] (why a call did not pass), [`writes`] (what becomes of every call of
+//! SeaORM that can write).
 //!
 //! [SeaORM]: https://www.sea-ql.org/SeaORM
 
@@ -46,6 +47,7 @@ mod connection;
 mod consumer;
 mod error;
 mod events;
+mod feed;
 mod hooks;
 #[cfg(feature = "migration")]
 pub mod migration;
@@ -97,6 +99,7 @@ pub use events_core::{
     TeamScope, ThreadRef, UpdatedEventData, make_field_changes,
 };
 pub use events_macros::{Tracked, event_consumer, tracked_behavior};
+pub use feed::Feed;
 pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};
 pub use scope::ScopeError;
 pub use sea_orm;

@@ -45,7 +45,7 @@ impl EventConnection {
     /// The first is the insert of the row, a RESTORED starts anew, and a DELETED ends the last. What was saved with
     /// `track_fields` that left the field out is not in the log, and so not here.
     ///
-    /// Reads the log on the pool, by the index on team, object and `seq`; only events of the context's team, or of the
+    /// Reads the log by the index on team, object and `seq`; only events of the context's team, or of the
     /// model's own team where the context spans all.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl EventConnection {
             .filter(Column::ObjectId.eq(object.object_id))
             .filter(Column::EventType.is_in(types.iter().map(EventType::as_str)))
             .order_by_asc(Column::Seq)
-            .all(self.events().pool())
+            .all(self)
             .await?;
         Ok(transitions(field.name(), &log))
     }

@@ -30,11 +30,15 @@ impl Seen {
 
     /// The verbs of the statements since the last call that name this table.
     pub fn take(&self, table: &str) -> Vec<String> {
-        let statements = match self {
+        let verb = |sql: &String| sql.split_whitespace().next().unwrap_or_default().to_owned();
+        self.take_texts().iter().filter(|sql| sql.contains(table)).map(verb).collect()
+    }
+
+    /// The texts of all statements since the last call.
+    pub fn take_texts(&self) -> Vec<String> {
+        match self {
             Self::Wire(proxy) => proxy.take_statements(),
             Self::Callback(seen) => std::mem::take(&mut *seen.lock().unwrap()),
-        };
-        let verb = |sql: &String| sql.split_whitespace().next().unwrap_or_default().to_owned();
-        statements.iter().filter(|sql| sql.contains(table)).map(verb).collect()
+        }
     }
 }

@@ -6,8 +6,8 @@ mod campaign;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use events_sea_orm::{ActiveModelEvents, Actor, Context, Event, Events, event, migration};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectOptions, ConnectionTrait, Database, EntityTrait, IntoActiveModel,
-    QueryFilter, QueryOrder, Schema, Set, TransactionTrait, prelude::Decimal,
+    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, IntoActiveModel, Schema, Set,
+    TransactionTrait, prelude::Decimal,
 };
 use serde_json::{Value, json};
 
@@ -51,9 +51,7 @@ async fn main() -> Result<()> {
     let support = events.connection(Context::team("acme").actor(Actor::new("linus").on_behalf_of("ada")));
     spring.into_active_model().delete_with_event(&support).reason("out of season").await?;
 
-    let log = event::Entity::find().filter(event::Column::TeamId.eq("acme"));
-    let log = log.order_by_asc(event::Column::Seq).all(&db).await?;
-    println!("{}", timeline(&log)?);
+    println!("{}", timeline(&db.feed().oldest_first().all().await?)?);
     Ok(())
 }
 
