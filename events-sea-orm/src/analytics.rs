@@ -39,7 +39,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use events_core::Event;
+use events_core::{Event, ObjectRef};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, ExprTrait,
     FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement, StatementBuilder,
@@ -51,6 +51,8 @@ pub use self::rebuild::rebuild;
 use crate::{
     backend,
     consumer::{Consumer, ConsumerError, ConsumerFuture},
+    error::Refused,
+    team,
     transaction::{Busy, EventTransaction},
 };
 
@@ -198,17 +200,22 @@ pub struct Total {
     pub count: i64,
 }
 
-fn of_days(team: impl Display, days: &RangeInclusive<Date>) -> Condition {
+/// The counts of a team, if the connection may read them.
+fn of_days<C: ConnectionTrait>(
+    db: &C,
+    team: impl Display,
+    days: &RangeInclusive<Date>,
+) -> Result<Condition, Refused> {
     use daily_count::Column;
-    Condition::all()
-        .add(Column::TeamId.eq(team.to_string()))
-        .add(Column::Day.between(*days.start(), *days.end()))
+    let team = team.to_string();
+    team::check_named(db, &team, || ObjectRef::new("daily count", days.start()))?;
+    Ok(Condition::all().add(Column::TeamId.eq(team)).add(Column::Day.between(*days.start(), *days.end())))
 }
 
 /// The counts of a team on these days, by day, event type and object type. What did not happen has no row.
 ///
 /// # Errors
-/// The database's.
+/// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team; else the database's.
 ///
 /// # Examples
 /// ```no_run
@@ -225,7 +232,7 @@ pub async fn daily_counts(
     days: RangeInclusive<Date>,
 ) -> Result<Vec<daily_count::Model>, DbErr> {
     use daily_count::{Column, Entity};
-    let find = Entity::find().filter(of_days(team, &days));
+    let find = Entity::find().filter(of_days(db, team, &days)?);
     find.order_by_asc(Column::Day)
         .order_by_asc(Column::EventType)
         .order_by_asc(Column::ObjectType)
@@ -236,7 +243,7 @@ pub async fn daily_counts(
 /// The counts of a team over these days, by event type and object type.
 ///
 /// # Errors
-/// The database's.
+/// As [`daily_counts`].
 pub async fn totals(
     db: &impl ConnectionTrait,
     team: impl Display,
@@ -250,7 +257,7 @@ pub async fn totals(
         .column(Column::EventType)
         .column(Column::ObjectType)
         .column_as(sum, Column::Count)
-        .filter(of_days(team, &days))
+        .filter(of_days(db, team, &days)?)
         .group_by(Column::EventType)
         .group_by(Column::ObjectType)
         .order_by_asc(Column::EventType)

@@ -60,6 +60,8 @@ mod saves;
 mod scope;
 mod soft_delete;
 mod store;
+#[cfg(any(feature = "analytics", feature = "notifications", feature = "threads"))]
+mod team;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "threads")]

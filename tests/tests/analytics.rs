@@ -184,6 +184,21 @@ async fn other_teams_are_not_seen(db: Arc<TestDb>) {
         let totals = analytics::totals(&db.db, team, days()).await.unwrap();
         assert_eq!(totals.iter().map(|total| total.count).collect::<Vec<_>>(), expected, "{team:?}");
     }
+    // A connection of one team does not read another's.
+    let seven = events.connection(Context::team(7));
+    let txn = events.begin(Context::team(7)).await.unwrap();
+    for error in [
+        analytics::daily_counts(&seven, 8, days()).await.unwrap_err(),
+        analytics::totals(&seven, 8, days()).await.unwrap_err(),
+        analytics::daily_counts(&txn, 8, days()).await.unwrap_err(),
+        analytics::totals(&txn, 8, days()).await.unwrap_err(),
+    ] {
+        assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+    }
+    assert_eq!(analytics::totals(&txn, 7, days()).await.unwrap().len(), 1);
+    txn.commit().await.unwrap(); // healthy
+    let across = events.connection(Context::all_teams("job", "report"));
+    assert_eq!(analytics::totals(&across, 8, days()).await.unwrap().len(), 1);
     // A unit across teams counts for each.
     let txn = events.begin(Context::all_teams("seed", "demo data")).await.unwrap();
     for team in [7, 8, 8] {

@@ -234,6 +234,15 @@ async fn other_teams_and_users_see_nothing(db: Arc<TestDb>) {
         mine.mark_all_read(&txn, i64::MAX).await.unwrap_err(),
         mine.set_preference(&txn, Topic::everything(), false).await.unwrap_err(),
         mine.clear_preference(&txn, &Topic::everything()).await.unwrap_err(),
+        // Nor is it read.
+        mine.list().all(&txn).await.unwrap_err(),
+        mine.unread_count(&txn).await.unwrap_err(),
+        mine.unread_by_object_type(&txn).await.unwrap_err(),
+        mine.preferences(&txn).await.unwrap_err(),
+        mine.list().all(&connection).await.unwrap_err(),
+        mine.unread_count(&connection).await.unwrap_err(),
+        mine.unread_by_object_type(&connection).await.unwrap_err(),
+        mine.preferences(&connection).await.unwrap_err(),
     ] {
         assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
     }
@@ -244,6 +253,7 @@ async fn other_teams_and_users_see_nothing(db: Arc<TestDb>) {
     assert!(inbox("linus").preferences(&db.db).await.unwrap()[0].wanted);
     // Whoever works across teams may.
     let across = events.connection(Context::all_teams("janitor", "clean up"));
+    assert_eq!(mine.unread_count(&across).await.unwrap(), 1);
     assert!(mine.mark_read(&across, own.id).await.unwrap());
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use chrono::{SubsecRound, Utc};
-use events_core::{ObjectRef, TeamScope, error::check_identifier};
+use events_core::{ObjectRef, error::check_identifier};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Statement, StatementBuilder,
@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use super::{Topic, notification, preference, store};
-use crate::{backend, error::Refused, saves::Target, transaction::EventTransaction};
+use crate::{backend, error::Refused, saves::Target, team, transaction::EventTransaction};
 
 /// The notifications and preferences of one user in one team.
 ///
@@ -22,8 +22,9 @@ use crate::{backend, error::Refused, saves::Target, transaction::EventTransactio
 /// on an [`EventTransaction`] as part of it; what it writes is no event.
 ///
 /// # Errors
-/// Of everything that reads: the database's. Of everything that writes: a [`Refused`] for a user or topic that cannot be
-/// stored, for another team than the context's, or in a unit that can only be rolled back; else the database's.
+/// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team than the inbox's. Of everything that
+/// writes: also a [`Refused`] for a user or topic that cannot be stored, or in a unit that can only be rolled back. Else the
+/// database's.
 ///
 /// # Examples
 /// ```no_run
@@ -48,6 +49,7 @@ pub struct Inbox {
 #[derive(Debug, Clone)]
 #[must_use = "nothing is read until `all`"]
 pub struct List {
+    inbox: Inbox,
     of: Condition,
     limit: u64,
 }
@@ -74,8 +76,9 @@ impl List {
     /// Reads them, the newest first.
     ///
     /// # Errors
-    /// The database's.
+    /// See [`Inbox`].
     pub async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<notification::Model>, DbErr> {
+        self.inbox.check_team(db)?;
         let find = notification::Entity::find().filter(self.of);
         find.order_by_desc(notification::Column::Id).limit(self.limit).all(db).await
     }
@@ -103,7 +106,7 @@ impl Inbox {
 
     /// What is in it.
     pub fn list(&self) -> List {
-        List { of: self.own(), limit: 50 }
+        List { inbox: self.clone(), of: self.own(), limit: 50 }
     }
 
     /// How many are unread.
@@ -111,6 +114,7 @@ impl Inbox {
     /// # Errors
     /// See [`Inbox`].
     pub async fn unread_count(&self, db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+        self.check_team(db)?;
         notification::Entity::find().filter(self.own_unread()).count(db).await
     }
 
@@ -123,6 +127,7 @@ impl Inbox {
         db: &impl ConnectionTrait,
     ) -> Result<BTreeMap<Option<String>, u64>, DbErr> {
         use notification::Column;
+        self.check_team(db)?;
         let select = notification::Entity::find()
             .select_only()
             .column(Column::ObjectType)
@@ -196,6 +201,7 @@ impl Inbox {
     /// # Errors
     /// See [`Inbox`].
     pub async fn preferences(&self, db: &impl ConnectionTrait) -> Result<Vec<preference::Model>, DbErr> {
+        self.check_team(db)?;
         preference::Entity::find().filter(self.own_preferences()).all(db).await
     }
 
@@ -268,11 +274,11 @@ impl Inbox {
     fn check(&self, txn: &EventTransaction) -> Result<(), Refused> {
         check_identifier("team", &self.team_id)?;
         check_identifier("user", &self.user_id)?;
-        match txn.team_scope() {
-            TeamScope::All => Ok(()),
-            TeamScope::Team(team) if team == self.team_id => Ok(()),
-            _ => Err(Refused::OtherTeam { object: ObjectRef::new("inbox", &self.user_id) }),
-        }
+        self.check_team(txn)
+    }
+
+    fn check_team<C: ConnectionTrait>(&self, db: &C) -> Result<(), Refused> {
+        team::check_named(db, &self.team_id, || ObjectRef::new("inbox", &self.user_id))
     }
 }
 

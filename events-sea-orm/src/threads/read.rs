@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use events_core::{ObjectRef, TeamScope, ThreadRef};
+use events_core::{ObjectRef, ThreadRef};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::Query,
 };
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::Refused,
     saves::Target,
+    team,
     tracked::{self, Tracked},
     transaction::EventTransaction,
 };
@@ -152,19 +153,17 @@ impl Thread {
         author: &str,
         body: &str,
     ) -> Result<message::Model, DbErr> {
-        match txn.team_scope() {
-            TeamScope::All => {}
-            TeamScope::Team(team) if team == self.key.team_id => {}
-            _ => {
-                let object = ObjectRef::new(&self.key.object_type, &self.key.object_id);
-                return Err(Refused::OtherTeam { object }.into());
-            }
-        }
+        check_team(txn, &self.key)?;
         let busy = txn.begin_bulk().await?;
         let numbers = store::lock(txn, &busy, &[self.key.clone()].into()).await?;
         let number = numbers.get(&self.key).copied().unwrap_or_default();
         store::insert_own(txn, &busy, number, &self.key, author, body).await
     }
+}
+
+/// Refuses the thread of another team than the connection is for.
+fn check_team<C: ConnectionTrait>(db: &C, key: &Key) -> Result<(), Refused> {
+    team::check_named(db, &key.team_id, || ObjectRef::new(&key.object_type, &key.object_id))
 }
 
 fn check_body(body: &str) -> Result<(), PostError> {
@@ -216,9 +215,11 @@ impl Messages {
     /// Reads them. Whichever they are, they come in the order in which they were posted.
     ///
     /// # Errors
-    /// The database's.
+    /// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team than the thread's; else the
+    /// database's.
     pub async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<message::Model>, DbErr> {
         use message::Column;
+        check_team(db, &self.key)?;
         let thread = Query::select()
             .column(thread::Column::Id)
             .from(thread::Entity)

@@ -7,6 +7,7 @@ tests::conformance! {
     what_is_no_message_is_refused,
     posting_needs_a_sound_unit,
     pages_follow_one_another,
+    the_thread_of_another_team_is_not_read,
 }
 
 async fn a_user_writes_beside_the_events(db: Arc<TestDb>) {
@@ -102,4 +103,26 @@ async fn pages_follow_one_another(db: Arc<TestDb>) {
     assert_eq!(texts(&before), expected(50..53));
     let between = thread.messages().after(first[10].id).before(first[13].id).all(&connection).await.unwrap();
     assert_eq!(texts(&between), expected(11..13));
+}
+
+async fn the_thread_of_another_team_is_not_read(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let thread = of("customer", 1);
+    thread.post(&events.connection(context()), "hi").await.unwrap();
+    let foreign = events.connection(Context::team(8));
+    let txn = events.begin(Context::team(8)).await.unwrap();
+    for error in [
+        thread.messages().all(&foreign).await.unwrap_err(),
+        thread.messages().latest().all(&foreign).await.unwrap_err(),
+        thread.messages().all(&txn).await.unwrap_err(),
+    ] {
+        assert!(matches!(tests::refusal(&error), Refused::OtherTeam { .. }), "{error}");
+        assert!(!error.to_string().contains('7'), "the other team is not told: {error}");
+    }
+    assert!(Thread::of(8, ObjectRef::new("customer", 1)).messages().all(&txn).await.unwrap().is_empty());
+    txn.commit().await.unwrap(); // healthy
+    let none = thread.messages().all(&events.connection(Context::default())).await.unwrap_err();
+    assert!(matches!(tests::refusal(&none), Refused::NoTeam), "{none}");
+    let across = events.connection(Context::all_teams("job", "report"));
+    assert_eq!(thread.messages().all(&across).await.unwrap().len(), 1);
 }
