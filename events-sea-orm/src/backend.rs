@@ -5,6 +5,7 @@
 #[cfg(feature = "analytics")]
 pub(crate) mod analytics;
 pub(crate) mod catalog;
+pub(crate) mod guards;
 #[cfg(feature = "notifications")]
 pub(crate) mod notifications;
 #[cfg(feature = "threads")]

@@ -366,7 +366,7 @@ impl Events {
         txn.rollback().await?;
         match probe {
             Ok(_) => Ok(Outcome::RolledBack),
-            Err(error) if backend::is_unique_violation(&error) => Ok(Outcome::Committed),
+            Err(error) if backend::guards::is_there_already(&error) => Ok(Outcome::Committed),
             Err(error) => Err(error),
         }
     }

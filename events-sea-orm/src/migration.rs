@@ -1,4 +1,4 @@
-//! The `events` table as numbered migration steps, to be used inside the application's own `Migrator`.
+//! The `events` table and its guards as numbered migration steps, to be used inside the application's own `Migrator`.
 //!
 //! ```
 //! use events_sea_orm::migration;
@@ -14,7 +14,7 @@
 //!         steps
 //!     }
 //! }
-//! assert_eq!(Migrator::migrations().len(), 1);
+//! assert_eq!(Migrator::migrations().len(), 2);
 //! ```
 
 #[cfg(feature = "analytics")]
@@ -26,6 +26,7 @@ mod m0002_threads;
 mod m0003_notifications;
 #[cfg(feature = "analytics")]
 mod m0004_analytics;
+mod m0005_guards;
 #[cfg(feature = "notifications")]
 pub mod notifications;
 #[cfg(feature = "threads")]
@@ -36,7 +37,7 @@ use sea_orm_migration::{MigrationTrait, SchemaManager};
 
 /// Every step, in order. New versions of this library only ever add to the end.
 pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(m0001_events::Migration)]
+    vec![Box::new(m0001_events::Migration), Box::new(m0005_guards::Migration)]
 }
 
 /// Runs every step, for applications without a `Migrator`. Safe to run again.

@@ -8,7 +8,10 @@ use std::fmt;
 
 use sea_orm::{DbErr, EntityName, IdenStatic, Iterable};
 
-pub use self::{guards::GuardFinding, isolation::IsolationFinding};
+pub use self::{
+    guards::{GuardFinding, GuardProblem},
+    isolation::IsolationFinding,
+};
 use crate::{
     backend::catalog::{Action, Catalog, ForeignKey, TableName},
     events::Events,
@@ -198,9 +201,10 @@ impl fmt::Display for Finding {
 impl Events {
     /// Compares the database with the tracked models that are registered, and lists what it changes unseen.
     ///
-    /// It only reads, needs no special rights, and asks two questions however many models there are. Found are tables
-    /// and columns that are missing, and foreign keys by which the database itself changes what would be recorded. Not
-    /// found are triggers, rules and other programs.
+    /// It only reads, needs no special rights, and asks a few questions however many models there are. Found are tables
+    /// and columns that are missing, foreign keys by which the database itself changes what would be recorded, and
+    /// guards of the `events` table that do not hold. Not found are triggers and rules of tracked tables, and other
+    /// programs.
     ///
     /// A model registers itself where it is used; one that is linked but never named does not: see
     /// [`verify_with`](Self::verify_with).
@@ -248,11 +252,18 @@ impl Events {
             findings.extend(missing(&catalog, table, definition));
         }
         for key in &catalog.foreign_keys {
-            let recorded = match tracked.get(key.table) {
-                Some(definition) => recorded_columns(definition),
-                None => event::Column::iter().map(|column| column.as_str()).collect(),
-            };
-            findings.extend(unseen_changes(&catalog, key, &recorded, full_name(&tables[key.table])));
+            match tracked.get(key.table) {
+                Some(definition) => findings.extend(
+                    rules(&catalog, key, &recorded_columns(definition))
+                        .map(|rule| unseen_change(key, full_name(&tables[key.table]), rule)),
+                ),
+                None => {
+                    let columns: Vec<_> = event::Column::iter().map(|column| column.as_str()).collect();
+                    let cascades = rules(&catalog, key, &columns);
+                    findings
+                        .extend(cascades.map(|rule| Finding::Guard(guards::cascade(&catalog, key, rule))));
+                }
+            }
         }
         findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
         findings.extend(isolation::findings(self.pool()).await?.into_iter().map(Finding::Isolation));
@@ -303,8 +314,8 @@ fn recorded_columns(definition: &Definition) -> Vec<&'static str> {
     columns
 }
 
-/// A row that goes is always missed; a column that changes only where it is recorded.
-fn unseen_changes(catalog: &Catalog, key: &ForeignKey, recorded: &[&str], table: String) -> Vec<Finding> {
+/// What the key does that would be missed: a row that goes always, a column that changes only where it is recorded.
+fn rules(catalog: &Catalog, key: &ForeignKey, recorded: &[&str]) -> impl Iterator<Item = &'static str> {
     let is_recorded = |column: &String| recorded.iter().any(|other| catalog.is_same_column(column, other));
     let changes_recorded = key.columns.iter().any(is_recorded);
     let on_delete = match key.on_delete {
@@ -319,12 +330,15 @@ fn unseen_changes(catalog: &Catalog, key: &ForeignKey, recorded: &[&str], table:
         Some(Action::SetDefault) => Some("ON UPDATE SET DEFAULT"),
         None => None,
     };
-    let finding = |rule| Finding::UnseenChange {
-        table: table.clone(),
+    on_delete.into_iter().chain(on_update)
+}
+
+fn unseen_change(key: &ForeignKey, table: String, rule: &'static str) -> Finding {
+    Finding::UnseenChange {
+        table,
         foreign_key: key.name.clone(),
         columns: key.columns.clone(),
         parent: key.parent.clone(),
         rule,
-    };
-    on_delete.into_iter().chain(on_update).map(finding).collect()
+    }
 }

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use events_sea_orm::{Definition, Events, Field, Finding, Severity, TeamSource, Tracked};
+use events_sea_orm::{
+    Definition, Events, Field, Finding, GuardProblem, Report, Severity, TeamSource, Tracked,
+};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Schema};
 use tests::{TestDb, entities};
 
@@ -14,7 +16,7 @@ tests::conformance! {
     what_is_missing_is_named,
     cascades_into_tracked_tables_are_listed,
     models_that_are_not_registered_may_be_passed,
-    two_statements_for_any_number_of_models,
+    few_statements_for_any_number_of_models,
     schemas_and_search_paths_count,
 }
 
@@ -40,6 +42,12 @@ mod parcel {
     pub enum Relation {}
 }
 
+/// What was found, but for what no database can refuse to the user of these tests.
+fn findings(report: &Report) -> Vec<Finding> {
+    let may_remove = |finding: &Finding| matches!(finding, Finding::Guard(guard) if matches!(guard.problem(), GuardProblem::MayRemove { .. }));
+    report.findings().iter().filter(|finding| !may_remove(finding)).cloned().collect()
+}
+
 async fn events(db: &DatabaseConnection) -> Events {
     Events::builder(db.clone()).build().await.unwrap()
 }
@@ -62,9 +70,16 @@ const PARCELS: &str =
 async fn a_complete_database_is_clean(db: Arc<TestDb>) {
     with_tables(&db, PARCELS).await;
     let report = events(&db.db).await.verify().await.unwrap();
-    assert_eq!(report.findings(), []);
-    assert!(report.is_clean());
-    assert_eq!(report.to_string(), "nothing found");
+    assert_eq!(findings(&report), []);
+    // On MariaDB the administrator of these tests may TRUNCATE, which no trigger refuses.
+    if db.db.get_database_backend() == DbBackend::MySql {
+        assert_eq!(report.findings().len(), 1);
+        assert_eq!(report.findings()[0].severity(), Severity::Warning);
+        assert!(report.to_string().contains("holds DROP, ALTER, TRIGGER on `events`"), "{report}");
+    } else {
+        assert!(report.is_clean());
+        assert_eq!(report.to_string(), "nothing found");
+    }
 }
 
 async fn what_is_missing_is_named(db: Arc<TestDb>) {
@@ -86,12 +101,14 @@ async fn what_is_missing_is_named(db: Arc<TestDb>) {
     )
     .await;
     let report = log.verify().await.unwrap();
-    assert_eq!(
-        report.findings(),
-        [
-            Finding::MissingEventsColumn { column: "actor_id" },
-            Finding::MissingColumn { object_type: "parcel", table: "parcels".to_owned(), column: "label" },
-        ]
+    let [column, parcel, guards] = report.findings() else { panic!("{report}") };
+    assert_eq!(*column, Finding::MissingEventsColumn { column: "actor_id" });
+    let missing =
+        Finding::MissingColumn { object_type: "parcel", table: "parcels".to_owned(), column: "label" };
+    assert_eq!(*parcel, missing);
+    assert!(
+        matches!(guards, Finding::Guard(guard) if *guard.problem() == GuardProblem::NotATable),
+        "{guards}"
     );
     assert!(report.findings().iter().all(|finding| finding.severity() == Severity::Error));
     let text = report.to_string();
@@ -140,10 +157,10 @@ async fn cascades_into_tracked_tables_are_listed(db: Arc<TestDb>) {
         finding("parcels_shelf", &["shelf_id"], "shelves", "ON DELETE CASCADE"),
     ];
     for finding in &expected {
-        assert!(report.findings().contains(finding), "{finding:?} in {:?}", report.findings());
+        assert!(findings(&report).contains(finding), "{finding:?} in {:?}", report.findings());
         assert_eq!(finding.severity(), Severity::Warning);
     }
-    assert_eq!(report.findings().len(), expected.len(), "{report}");
+    assert_eq!(findings(&report).len(), expected.len(), "{report}");
     let text = report.to_string();
     assert!(
         text.contains(
@@ -161,10 +178,10 @@ async fn models_that_are_not_registered_may_be_passed(db: Arc<TestDb>) {
     let report = events(&db.db).await.verify_with([definition, parcel::Model::definition()]).await.unwrap();
     let missing =
         Finding::MissingColumn { object_type: "ghost", table: "campaigns".to_owned(), column: "slogan" };
-    assert_eq!(report.findings(), [missing]);
+    assert_eq!(findings(&report), [missing]);
 }
 
-async fn two_statements_for_any_number_of_models(db: Arc<TestDb>) {
+async fn few_statements_for_any_number_of_models(db: Arc<TestDb>) {
     with_tables(&db, PARCELS).await;
     let mut pool = TestDb::open(&db.url).await;
     let seen = Arc::new(AtomicUsize::new(0));
@@ -173,7 +190,9 @@ async fn two_statements_for_any_number_of_models(db: Arc<TestDb>) {
         count.fetch_add(1, Ordering::Relaxed);
     });
     events(&pool).await.verify().await.unwrap();
-    assert_eq!(seen.load(Ordering::Relaxed), 2);
+    // Columns, foreign keys, guards; on MariaDB the guards' part that privileges are.
+    let statements = if db.db.get_database_backend() == DbBackend::MySql { 4 } else { 3 };
+    assert_eq!(seen.load(Ordering::Relaxed), statements);
     pool.close().await.unwrap();
 }
 
@@ -222,7 +241,7 @@ async fn schemas_and_search_paths_count(db: Arc<TestDb>) {
         with_tables(&db, PARCELS).await;
         let report = events(&db.db).await.verify_with([bins]).await.unwrap();
         let missing = Finding::MissingTable { object_type: "bin", table: "warehouse.bins".to_owned() };
-        assert_eq!(report.findings(), [missing]);
+        assert_eq!(findings(&report), [missing]);
         return;
     }
     let database = db.url.rsplit_once('/').unwrap().1;

@@ -15,7 +15,7 @@ pub(crate) struct TableName<'a> {
 /// What there is of the tables that were asked for, each by its place among them.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    backend: DbBackend,
+    pub(crate) backend: DbBackend,
     columns: BTreeMap<usize, Vec<String>>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
 }

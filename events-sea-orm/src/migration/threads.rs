@@ -5,7 +5,7 @@
 //!
 //! let mut steps = migration::steps();
 //! steps.extend(migration::threads::steps());
-//! assert_eq!(steps.len(), 2);
+//! assert_eq!(steps.len(), 3);
 //! ```
 
 use sea_orm::{DatabaseConnection, DbErr};
