@@ -599,7 +599,7 @@ async fn the_migration_runs_again_and_back(db: Arc<TestDb>) {
     // By a `Migrator` of the application's own they have names of their own.
     let steps = migration::steps().into_iter().chain(migration::notifications::steps());
     let names: Vec<_> = steps.map(|step| step.name().to_owned()).collect();
-    assert_eq!(names, ["events_0001_events", "events_0003_notifications"]);
+    assert_eq!(names, ["events_0001_events", "events_0005_guards", "events_0003_notifications"]);
 }
 
 async fn all_is_gone(db: &TestDb) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use events_sea_orm::{Finding, GuardProblem, Severity, migration};
+use events_sea_orm::{Events, Finding, GuardProblem, Severity, migration};
 use sea_orm::ConnectionTrait;
 use tests::TestDb;
 
@@ -142,6 +142,8 @@ async fn with_row_level_security_a_missing_guard_is_a_danger(db: Arc<TestDb>) {
     let findings = guard_findings(&db.db).await;
     assert_eq!(findings.len(), 1);
     assert_eq!(Finding::Guard(findings[0].clone()).severity(), Severity::Danger);
+    let refused = Events::builder(db.db.clone()).build().await.unwrap_err().to_string();
+    assert!(refused.contains("`events_no_truncate` of `events` does not fire"), "{refused}");
     run(&db.db, &mends(&findings)[0]).await;
     assert_eq!(guard_findings(&db.db).await, []);
 }
