@@ -19,6 +19,7 @@
 
 #[cfg(feature = "analytics")]
 pub mod analytics;
+pub mod isolation;
 mod m0001_events;
 #[cfg(feature = "threads")]
 mod m0002_threads;

@@ -4,10 +4,8 @@
 use events_core::TeamScope;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, Statement};
 
+pub(crate) use crate::backend::isolation::TEAM_SETTING;
 use crate::{backend, error::Refused, events::Events};
-
-/// The setting unless the application says otherwise.
-pub(crate) const TEAM_SETTING: &str = "app.team_id";
 
 /// What it takes to be let through the policies, where they are on.
 #[derive(Debug, Clone)]

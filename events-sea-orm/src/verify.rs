@@ -13,7 +13,10 @@ pub use self::{
     isolation::IsolationFinding,
 };
 use crate::{
-    backend::catalog::{Action, Catalog, ForeignKey, TableName},
+    backend::{
+        catalog::{Action, Catalog, ForeignKey, TableName},
+        isolation::TEAM_SETTING,
+    },
     events::Events,
     store::event,
     tracked::{self, Definition, TeamSource},
@@ -265,8 +268,9 @@ impl Events {
                 }
             }
         }
+        let setting = self.row_level_security().map_or(TEAM_SETTING, |security| &security.team_setting);
         findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
-        findings.extend(isolation::findings(self.pool()).await?.into_iter().map(Finding::Isolation));
+        findings.extend(isolation::findings(self.pool(), setting).await?.into_iter().map(Finding::Isolation));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         Ok(Report { findings })
     }

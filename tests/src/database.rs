@@ -9,6 +9,8 @@ pub struct TestDb {
     pub db: DatabaseConnection,
     pub url: String,
     place: Place,
+    /// Roles of the server that were made for it.
+    roles: std::sync::Mutex<Vec<String>>,
 }
 
 enum Place {
@@ -24,7 +26,7 @@ impl TestDb {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}/test.db?mode=rwc", folder.path().display());
         let db = Self::open(&url).await;
-        Self { db, url, place: Place::File(folder) }
+        Self { db, url, place: Place::File(folder), roles: Default::default() }
     }
 
     /// A pool on a database that is there.
@@ -45,7 +47,7 @@ impl TestDb {
         let (base, _) = url.rsplit_once('/').expect("a URL with a database");
         let url = format!("{base}/{name}");
         let db = Self::open(&url).await;
-        Self { db, url, place: Place::Server { admin, name } }
+        Self { db, url, place: Place::Server { admin, name }, roles: Default::default() }
     }
 
     /// The whole log, in the order in which it was written.
@@ -53,6 +55,11 @@ impl TestDb {
         use sea_orm::{EntityTrait, QueryOrder};
         let log = events_sea_orm::event::Entity::find().order_by_asc(events_sea_orm::event::Column::Seq);
         log.all(&self.db).await.expect("log")
+    }
+
+    /// A role of the server that goes when the database has gone.
+    pub fn goes_with(&self, role: &str) {
+        self.roles.lock().expect("a lock").push(role.to_owned());
     }
 
     /// Closes the pool and removes the database.
@@ -65,6 +72,11 @@ impl TestDb {
                 .execute_unprepared(&format!("DROP DATABASE {name}{force}"))
                 .await
                 .expect("may drop its own");
+            for role in self.roles.into_inner().expect("a lock") {
+                let role = role.replace('"', "\"\"");
+                let drop = format!("DROP ROLE IF EXISTS \"{role}\"");
+                admin.execute_unprepared(&drop).await.expect("may drop its own");
+            }
             let _ = admin.close().await;
         }
     }
@@ -135,5 +147,13 @@ macro_rules! on_servers {
     ($($case:ident),* $(,)?) => {
         mod postgres { $(#[test] fn $case() { $crate::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })* }
         mod mysql { $(#[test] fn $case() { $crate::run(stringify!($case), Some("MYSQL_URL"), super::$case); })* }
+    };
+}
+
+/// As `conformance`, for what PostgreSQL alone has.
+#[macro_export]
+macro_rules! on_postgres {
+    ($($case:ident),* $(,)?) => {
+        mod postgres { $(#[test] fn $case() { $crate::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })* }
     };
 }

@@ -3,7 +3,9 @@
 mod database;
 pub mod entities;
 pub mod json;
+pub mod pooler;
 pub mod proxy;
+pub mod roles;
 pub mod seen;
 mod wire;
 

@@ -1,33 +1,356 @@
 //! Whether the database keeps teams apart from the role that is connected.
 
+mod policies;
+mod rights;
+
 use std::fmt;
 
 use sea_orm::{DatabaseConnection, DbErr};
 
 use super::Severity;
+use crate::backend::isolation::{
+    EVENTS, Kind, Relation, RoleNames, has_row_level_security,
+    inspect::{self, Policy, Session},
+    policy, read_relations,
+    sql::identifier,
+};
 
-/// What lets a team see or write what is of another.
+/// What lets a team see or write what is of another, or keeps it from its own.
+///
+/// `mend` are the statements that mend it; most need the rights of the table's owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum IsolationFinding {}
+pub enum IsolationFinding {
+    /// Row-level security is off: nothing but the application's own queries keeps teams apart.
+    Off,
+    /// The connection is, or can become, a role that no policy stops.
+    PowerfulRole {
+        /// The role.
+        role: String,
+        /// What it may: `is a superuser`.
+        power: String,
+        /// See above; none for a superuser, which an application should not be.
+        mend: Option<String>,
+    },
+    /// The connection is, or can become, the owner of a table of ours. An owner can let itself see everything.
+    OwnedTable {
+        /// The role that is connected.
+        role: String,
+        /// The owner.
+        owner: String,
+        /// The table.
+        table: String,
+        /// See above; none for the owner itself.
+        mend: Option<String>,
+    },
+    /// The connection is, or can become, the owner of the schema of our tables, who may drop them.
+    OwnedSchema {
+        /// The role that is connected.
+        role: String,
+        /// The schema.
+        schema: String,
+        /// See above.
+        mend: String,
+    },
+    /// Row-level security is off for a table of ours or a partition of one, or does not hold for its owner.
+    NotForced {
+        /// The table.
+        table: String,
+        /// See above.
+        mend: String,
+    },
+    /// A table of ours is not covered by the steps: it was made after they ran.
+    NotIsolated {
+        /// The table.
+        table: String,
+        /// See above: what the steps would do.
+        mend: String,
+    },
+    /// A policy is missing: the role does not see, or cannot write, what is its own.
+    MissingPolicy {
+        /// The table.
+        table: String,
+        /// The policy.
+        policy: String,
+        /// See above.
+        mend: String,
+    },
+    /// A policy does not say what it should.
+    AlteredPolicy {
+        /// The table.
+        table: String,
+        /// The policy.
+        policy: String,
+        /// See above.
+        mend: String,
+    },
+    /// A policy compares another setting than the one that is set.
+    OtherSetting {
+        /// The table.
+        table: String,
+        /// The policy.
+        policy: String,
+        /// The setting that it compares.
+        setting: String,
+        /// See above.
+        mend: String,
+    },
+    /// Beside the policies of one team there is one that lets the role see or write more.
+    WiderPolicy {
+        /// The table.
+        table: String,
+        /// The policy.
+        policy: String,
+        /// Whom it lets.
+        role: String,
+        /// See above.
+        mend: String,
+    },
+    /// The connection sees all teams by its policies. That is right for work of all teams, and for an auditor.
+    AllTeams {
+        /// The role that is connected.
+        role: String,
+    },
+    /// No policy is for the role that is connected: it sees and writes nothing.
+    NoPolicy {
+        /// The role that is connected.
+        role: String,
+        /// See above; none if the application's role is not known.
+        mend: Option<String>,
+    },
+    /// Somebody has a right that only the owner should have.
+    Right {
+        /// The table or sequence.
+        table: String,
+        /// Who; `PUBLIC` for everybody.
+        role: String,
+        /// The right, with the column if it is of one: `INSERT (seq)`.
+        right: String,
+        /// Whether the application has it, or can get it.
+        is_reached: bool,
+        /// See above.
+        mend: String,
+    },
+    /// A view reads a table of ours as its owner, who sees all teams.
+    View {
+        /// The view.
+        view: String,
+        /// The owner.
+        owner: String,
+        /// Who may read it.
+        role: String,
+        /// See above.
+        mend: String,
+    },
+    /// A team is set before anybody has set one: whoever forgets to set one is of that team.
+    TeamLeftSet {
+        /// The setting.
+        setting: String,
+        /// See above.
+        mend: String,
+    },
+    /// The statements of a transaction do not meet one session.
+    Pooler,
+}
 
 impl IsolationFinding {
     pub(super) fn severity(&self) -> Severity {
-        match *self {}
+        match self {
+            Self::Off | Self::AllTeams { .. } => Severity::Warning,
+            Self::MissingPolicy { .. }
+            | Self::NoPolicy { .. }
+            | Self::OwnedSchema { .. }
+            | Self::Right { is_reached: false, .. } => Severity::Error,
+            _ => Severity::Danger,
+        }
     }
 
     pub(super) fn mend(&self) -> Option<String> {
-        match *self {}
+        match self {
+            Self::Off | Self::AllTeams { .. } | Self::Pooler => None,
+            Self::PowerfulRole { mend, .. } | Self::OwnedTable { mend, .. } | Self::NoPolicy { mend, .. } => {
+                mend.clone()
+            }
+            Self::OwnedSchema { mend, .. }
+            | Self::NotForced { mend, .. }
+            | Self::NotIsolated { mend, .. }
+            | Self::MissingPolicy { mend, .. }
+            | Self::AlteredPolicy { mend, .. }
+            | Self::OtherSetting { mend, .. }
+            | Self::WiderPolicy { mend, .. }
+            | Self::Right { mend, .. }
+            | Self::View { mend, .. }
+            | Self::TeamLeftSet { mend, .. } => Some(mend.clone()),
+        }
     }
 }
 
 impl fmt::Display for IsolationFinding {
-    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {}
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const CONNECT: &str = "connect as the role of `migration::isolation::Roles::app`";
+        match self {
+            Self::Off => f.write_str(
+                "row-level security is off: only the application's own queries keep teams apart; add the steps of \
+                 `migration::isolation`, and see the module `security`",
+            ),
+            Self::PowerfulRole { role, power, .. } => {
+                write!(f, "the role `{role}` {power}, so that no policy stops the application: {CONNECT}")
+            }
+            Self::OwnedTable { role, owner, table, .. } => {
+                let owns = if role == owner { "owns" } else { "can become the owner of" };
+                write!(f, "the role `{role}` {owns} `{table}`, and an owner can let itself see everything: {CONNECT}")
+            }
+            Self::OwnedSchema { role, schema, .. } => write!(
+                f,
+                "the role `{role}` owns the schema `{schema}`, or can become its owner, who may drop the tables in it"
+            ),
+            Self::NotForced { table, .. } => {
+                write!(f, "row-level security is off for `{table}`, or does not hold for its owner: switch it on")
+            }
+            Self::NotIsolated { table, .. } => {
+                write!(f, "`{table}` is not isolated: run the steps of `migration::isolation` again, now that it is there")
+            }
+            Self::MissingPolicy { table, policy, .. } => {
+                write!(f, "the policy `{policy}` on `{table}` is missing, so nothing is let through: make it again")
+            }
+            Self::AlteredPolicy { table, policy, .. } => {
+                write!(f, "the policy `{policy}` on `{table}` does not say what it should: make it again")
+            }
+            Self::OtherSetting { table, policy, setting, .. } => write!(
+                f,
+                "the policy `{policy}` on `{table}` compares the setting `{setting}`, which nobody sets here: name it with \
+                 `team_setting` when `Events` is built, or make the policy again"
+            ),
+            Self::WiderPolicy { table, policy, role, .. } => write!(
+                f,
+                "the policy `{policy}` on `{table}` lets `{role}` see or write more than one team: take it off"
+            ),
+            Self::AllTeams { role } => write!(
+                f,
+                "the role `{role}` sees all teams: right for work of all teams, else {CONNECT}"
+            ),
+            Self::NoPolicy { role, .. } => {
+                write!(f, "no policy is for the role `{role}`, which sees and writes nothing: {CONNECT}, or a member of it")
+            }
+            Self::Right { table, role, right, .. } => {
+                write!(f, "`{role}` has the right {right} on `{table}`, which only its owner should have: take it away")
+            }
+            Self::View { view, owner, role, .. } => write!(
+                f,
+                "the view `{view}` shows `{role}` the rows of all teams, as its owner `{owner}` sees them: let it ask as its \
+                 reader, or take it away"
+            ),
+            Self::TeamLeftSet { setting, .. } => write!(
+                f,
+                "the setting `{setting}` has a value before a team is set, so whoever forgets to set one is of that team: \
+                 reset it, and never set it for a session"
+            ),
+            Self::Pooler => f.write_str(
+                "the statements of a transaction do not reach one session of the database: let the pooler hand out connections \
+                 by the transaction or the session, not by the statement",
+            ),
+        }
     }
 }
 
-#[allow(clippy::unused_async)]
-pub(super) async fn findings(_db: &DatabaseConnection) -> Result<Vec<IsolationFinding>, DbErr> {
-    Ok(Vec::new())
+/// What the checks are made of.
+struct Found {
+    relations: Vec<Relation>,
+    policies: Vec<Policy>,
+    session: Session,
+}
+
+impl Found {
+    fn relation(&self, oid: i64) -> Option<&Relation> {
+        self.relations.iter().find(|relation| relation.oid == oid)
+    }
+
+    /// All of them, as far as the policies tell.
+    fn roles(&self, setting: &str) -> Option<RoleNames> {
+        let role = |kind| self.role(kind).map(str::to_owned);
+        let (owner, delivery, auditor) = (role(Kind::Owner), role(Kind::Delivery), role(Kind::Auditor));
+        role(Kind::App).map(|app| RoleNames { app, owner, delivery, auditor, setting: setting.to_owned() })
+    }
+
+    /// Whether there is no policy of ours on this table, though there are on others.
+    fn is_left_out(&self, relation: &Relation) -> bool {
+        let is_ours = |policy: &&Policy| Kind::of_policy(&policy.name).is_some();
+        let mut ours = self.policies.iter().filter(is_ours).peekable();
+        ours.peek().is_some() && !relation.is_partition && ours.all(|policy| policy.oid != relation.oid)
+    }
+
+    /// The role of this kind: most of its policies are for it.
+    fn role(&self, kind: Kind) -> Option<&str> {
+        let of_kind = self
+            .policies
+            .iter()
+            .filter(|policy| Kind::of_policy(&policy.name).is_some_and(|of| of.0 == kind));
+        let roles: Vec<&str> = of_kind.flat_map(Policy::roles).flatten().collect();
+        roles.iter().copied().max_by_key(|role| roles.iter().filter(|other| *other == role).count())
+    }
+}
+
+/// Asks six questions where row-level security is on, two where it is not, and none on other databases.
+pub(super) async fn findings(db: &DatabaseConnection, setting: &str) -> Result<Vec<IsolationFinding>, DbErr> {
+    if !has_row_level_security(db.get_database_backend()) {
+        return Ok(Vec::new());
+    }
+    let relations = read_relations(db).await?;
+    if !relations.iter().any(|relation| relation.of == EVENTS) {
+        return Ok(Vec::new());
+    }
+    let policies = inspect::policies(db, &relations).await?;
+    let is_ours = |policy: &Policy| Kind::of_policy(&policy.name).is_some();
+    if !relations.iter().any(|relation| relation.is_enabled) && !policies.iter().any(is_ours) {
+        return Ok(vec![IsolationFinding::Off]);
+    }
+    let session = inspect::session(db, &relations, setting).await?;
+    let powers = inspect::powers(db, &relations).await?;
+    let given = inspect::rights(db, &relations).await?;
+    let views = inspect::views(db, &relations).await?;
+    let found = Found { relations, policies, session };
+    let mut findings = rights::of_roles(&found, &powers);
+    findings.extend(found.relations.iter().filter_map(|relation| covered(&found, relation, setting)));
+    findings.extend(policies::findings(&found, setting));
+    findings.extend(given.iter().filter_map(|right| rights::excess(&found, right)));
+    findings.extend(views.into_iter().map(view));
+    findings.extend(team_left_set(&found.session, setting));
+    if !inspect::keeps_transactions(db, setting).await? {
+        findings.push(IsolationFinding::Pooler);
+    }
+    Ok(findings)
+}
+
+/// Statements, one after the other.
+fn joined(statements: impl IntoIterator<Item = String>) -> String {
+    statements.into_iter().map(|statement| statement + ";").collect::<Vec<_>>().join("\n")
+}
+
+/// Whether row-level security holds for a table, and whether the steps know it.
+fn covered(found: &Found, relation: &Relation, setting: &str) -> Option<IsolationFinding> {
+    let table = relation.name.clone();
+    if let Some(roles) = found.roles(setting).filter(|_| found.is_left_out(relation)) {
+        return Some(IsolationFinding::NotIsolated { table, mend: joined(roles.isolate(relation)) });
+    }
+    let mend = joined(policy::force(&relation.name));
+    (!(relation.is_enabled && relation.is_forced)).then_some(IsolationFinding::NotForced { table, mend })
+}
+
+fn view(view: inspect::View) -> IsolationFinding {
+    let inspect::View { name, owner, is_materialized, reader } = view;
+    let mend = match is_materialized {
+        true => format!("REVOKE ALL ON {name} FROM {};", identifier(&reader)),
+        false => format!("ALTER VIEW {name} SET (security_invoker = true);"),
+    };
+    IsolationFinding::View { view: name, owner, role: reader, mend }
+}
+
+fn team_left_set(session: &Session, setting: &str) -> Option<IsolationFinding> {
+    let resets = session.resets();
+    let mend = match resets.as_slice() {
+        [] if !session.is_team_set => return None,
+        [] => format!("RESET {setting};"),
+        resets => joined(resets.iter().map(|reset| (*reset).to_owned())),
+    };
+    Some(IsolationFinding::TeamLeftSet { setting: setting.to_owned(), mend })
 }

@@ -1,0 +1,228 @@
+//! What the catalog says of policies, rights, roles and views, and what a pooler does to a transaction.
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, JsonValue,
+    Statement, TransactionTrait,
+};
+
+use super::Relation;
+
+/// A policy on a table of ours.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Policy {
+    /// The table's.
+    pub(crate) oid: i64,
+    pub(crate) name: String,
+    /// A letter; `*` for all.
+    pub(crate) command: String,
+    pub(crate) is_permissive: bool,
+    /// Which rows may be found and which may be written, as the database prints it.
+    pub(crate) using_rows: Option<String>,
+    pub(crate) check_rows: Option<String>,
+    /// For whom it is; `null` for everybody.
+    roles: JsonValue,
+    /// Those of the roles that are looked at whom it is for, by inheritance too.
+    reaches: JsonValue,
+}
+
+/// A right that somebody other than the owner has.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Right {
+    /// The table's; of a sequence, that of its table.
+    pub(crate) oid: i64,
+    /// The sequence, as it stands in SQL.
+    pub(crate) sequence: Option<String>,
+    /// None for everybody.
+    pub(crate) grantee: Option<String>,
+    pub(crate) right: String,
+    pub(crate) column: Option<String>,
+    /// Whether a role that is looked at has it, or can get it.
+    pub(crate) is_reached: bool,
+}
+
+/// A role that no policy stops, and that the connection is or can become.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Power {
+    pub(crate) role: String,
+    pub(crate) is_self: bool,
+    /// What it may, as ALTER ROLE says it; a predefined role has none.
+    pub(crate) attribute: Option<String>,
+}
+
+/// A view through which a role that is looked at reads a table of ours as somebody whom no team stops.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct View {
+    pub(crate) name: String,
+    pub(crate) owner: String,
+    /// It holds rows, which were read when it was made.
+    pub(crate) is_materialized: bool,
+    pub(crate) reader: String,
+}
+
+/// Who is connected.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Session {
+    pub(crate) role: String,
+    pub(crate) is_superuser: bool,
+    /// Whether the setting is not empty.
+    pub(crate) is_team_set: bool,
+    /// Where it gets a value from: the statements that reset it.
+    resets: JsonValue,
+}
+
+/// A JSON array of names, as they are.
+fn names(array: &JsonValue) -> Vec<Option<&str>> {
+    array.as_array().into_iter().flatten().map(JsonValue::as_str).collect()
+}
+
+impl Policy {
+    pub(crate) fn roles(&self) -> Vec<Option<&str>> {
+        names(&self.roles)
+    }
+
+    pub(crate) fn reaches(&self) -> Vec<&str> {
+        names(&self.reaches).into_iter().flatten().collect()
+    }
+}
+
+impl Session {
+    pub(crate) fn resets(&self) -> Vec<&str> {
+        names(&self.resets).into_iter().flatten().collect()
+    }
+}
+
+/// `own`: the tables. `examined`: the roles that are looked at, which are the one that is connected and the application's, as
+/// the policies name it. A superuser is not: every answer would be yes.
+const WITH: &str = "WITH RECURSIVE own AS (SELECT value::bigint::oid AS oid FROM json_array_elements_text($1::text::json)), \
+     examined AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = current_user AND NOT rolsuper \
+     UNION SELECT r.oid, r.rolname FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid AND p.polname LIKE 'events\\_app\\_%' \
+     JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles) AND NOT r.rolsuper)";
+
+async fn select<T: FromQueryResult>(
+    db: &impl ConnectionTrait,
+    relations: &[Relation],
+    sql: &str,
+) -> Result<Vec<T>, DbErr> {
+    let oids: Vec<_> = relations.iter().map(|relation| relation.oid).collect();
+    let oids = serde_json::json!(oids).to_string();
+    let sql = format!("{WITH} {sql}");
+    let rows =
+        db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [oids.into()])).await?;
+    rows.iter().map(|row| T::from_query_result(row, "")).collect()
+}
+
+pub(crate) async fn policies(
+    db: &impl ConnectionTrait,
+    relations: &[Relation],
+) -> Result<Vec<Policy>, DbErr> {
+    const POLICIES: &str = "SELECT p.polrelid::bigint AS oid, p.polname::text AS name, p.polcmd::text AS command, \
+         p.polpermissive AS is_permissive, pg_get_expr(p.polqual, p.polrelid) AS using_rows, \
+         pg_get_expr(p.polwithcheck, p.polrelid) AS check_rows, \
+         (SELECT json_agg(r.rolname) FROM unnest(p.polroles) AS x(oid) LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.oid) AS roles, \
+         coalesce((SELECT json_agg(e.rolname) FROM examined e WHERE EXISTS (SELECT FROM unnest(p.polroles) AS x(oid) \
+         WHERE CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(e.oid, x.oid, 'USAGE') END)), '[]') AS reaches \
+         FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid ORDER BY p.polrelid, p.polname";
+    select(db, relations, POLICIES).await
+}
+
+pub(crate) async fn rights(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<Right>, DbErr> {
+    const RIGHTS: &str = "SELECT g.oid::bigint AS oid, g.sequence, r.rolname::text AS grantee, g.privilege_type AS right, \
+         g.column_name AS column, EXISTS (SELECT FROM examined e WHERE CASE WHEN g.grantee = 0 THEN true \
+         ELSE pg_has_role(e.oid, g.grantee, 'MEMBER') END) AS is_reached FROM (\
+         SELECT own.oid, NULL AS sequence, c.relowner, x.grantee, x.privilege_type, NULL AS column_name \
+         FROM own JOIN pg_catalog.pg_class c ON c.oid = own.oid CROSS JOIN LATERAL aclexplode(c.relacl) x \
+         UNION ALL SELECT own.oid, NULL, c.relowner, x.grantee, x.privilege_type, a.attname::text \
+         FROM own JOIN pg_catalog.pg_class c ON c.oid = own.oid JOIN pg_catalog.pg_attribute a ON a.attrelid = own.oid \
+         CROSS JOIN LATERAL aclexplode(a.attacl) x \
+         UNION ALL SELECT own.oid, format('%I.%I', n.nspname, s.relname), s.relowner, x.grantee, x.privilege_type, NULL \
+         FROM own JOIN pg_catalog.pg_depend d ON d.refobjid = own.oid AND d.refclassid = 'pg_class'::regclass \
+         AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') \
+         JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace n ON n.oid = s.relnamespace \
+         CROSS JOIN LATERAL aclexplode(s.relacl) x) g \
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = g.grantee WHERE g.grantee <> g.relowner ORDER BY 1, 2, 3, 4, 5";
+    select(db, relations, RIGHTS).await
+}
+
+/// Attributes that lead past all policies, and predefined roles that lead to all data or the server's files.
+pub(crate) async fn powers(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<Power>, DbErr> {
+    const POWERS: &str = "SELECT r.rolname::text AS role, r.rolname IN (current_user, session_user) AS is_self, \
+         a.attribute FROM pg_catalog.pg_roles r CROSS JOIN LATERAL (VALUES \
+         (r.rolsuper, 'SUPERUSER'), (r.rolbypassrls AND NOT r.rolsuper, 'BYPASSRLS'), \
+         (r.rolcreaterole AND NOT r.rolsuper, 'CREATEROLE'), (r.rolreplication AND NOT r.rolsuper, 'REPLICATION'), \
+         (r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_write_all_data'), NULL)) \
+         AS a(is_on, attribute) WHERE a.is_on AND (r.rolname IN (current_user, session_user) \
+         OR (pg_has_role(current_user, r.oid, 'MEMBER') AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user))) \
+         ORDER BY 1, 3";
+    select(db, relations, POWERS).await
+}
+
+/// Views of views too. One that a reader of one team owns, or that asks as its reader, shows that team.
+pub(crate) async fn views(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<View>, DbErr> {
+    const VIEWS: &str = ", readers(oid) AS (SELECT oid FROM own UNION SELECT w.ev_class FROM readers \
+         JOIN pg_catalog.pg_depend d ON d.refobjid = readers.oid AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass \
+         JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid) \
+         SELECT format('%I.%I', n.nspname, c.relname) AS name, o.rolname::text AS owner, c.relkind = 'm' AS is_materialized, \
+         e.rolname::text AS reader FROM readers JOIN pg_catalog.pg_class c ON c.oid = readers.oid AND c.relkind IN ('v', 'm') \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles o ON o.oid = c.relowner \
+         JOIN examined e ON has_any_column_privilege(e.oid, c.oid, 'SELECT') \
+         WHERE c.relkind = 'm' OR (NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
+         WHERE option_name = 'security_invoker' AND option_value::boolean) \
+         AND (o.rolsuper OR o.rolbypassrls OR EXISTS (SELECT FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid \
+         AND p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' \
+         CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) WHERE CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(o.oid, x.oid, 'USAGE') END))) \
+         ORDER BY 1, 4";
+    select(db, relations, VIEWS).await
+}
+
+/// Who is connected, and whether a team is set before anybody has set one.
+pub(crate) async fn session(
+    db: &impl ConnectionTrait,
+    relations: &[Relation],
+    setting: &str,
+) -> Result<Session, DbErr> {
+    const SESSION: &str = "SELECT current_user::text AS role, (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS is_superuser, \
+         coalesce(current_setting($2, true), '') <> '' AS is_team_set, coalesce((SELECT json_agg(concat(\
+         CASE WHEN r.rolname IS NULL AND d.datname IS NULL THEN 'ALTER ROLE ALL' WHEN r.rolname IS NULL THEN format('ALTER DATABASE %I', d.datname) \
+         ELSE format('ALTER ROLE %I', r.rolname) || coalesce(' IN DATABASE ' || quote_ident(d.datname), '') END, ' RESET ', $2::text)) \
+         FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase \
+         LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) AS x(entry) \
+         WHERE lower(split_part(x.entry, '=', 1)) = lower($2) AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())) \
+         AND (s.setrole = 0 OR r.rolname IN (current_user, session_user) OR s.setrole IN (SELECT oid FROM examined))), '[]') AS resets";
+    let oids: Vec<_> = relations.iter().map(|relation| relation.oid).collect();
+    let values = [serde_json::json!(oids).to_string().into(), setting.into()];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, format!("{WITH} {SESSION}"), values);
+    let row = db.query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the session did not answer".to_owned()))?;
+    Session::from_query_result(&row, "")
+}
+
+/// Whether the statements of a transaction meet one session, and the team that the first sets holds for the second. A pooler
+/// that hands out connections by the statement breaks that, or refuses to begin.
+pub(crate) async fn keeps_transactions(db: &DatabaseConnection, setting: &str) -> Result<bool, DbErr> {
+    match begin_and_read_back(db, setting).await {
+        Err(error) if error.to_string().contains("statement pooling mode") => Ok(false),
+        other => other,
+    }
+}
+
+async fn begin_and_read_back(db: &DatabaseConnection, setting: &str) -> Result<bool, DbErr> {
+    let transaction = db.begin().await?;
+    let probe = uuid::Uuid::now_v7().to_string(); // nobody's team
+    let set = "SELECT set_config($1, $2, true) AS team, pg_backend_pid() AS session";
+    let set = read_session(&transaction, set, [setting.into(), probe.as_str().into()]).await?;
+    let read = "SELECT current_setting($1, true) AS team, pg_backend_pid() AS session";
+    let read = read_session(&transaction, read, [setting.into()]).await?;
+    transaction.rollback().await?;
+    Ok(set == read && set.0.as_deref() == Some(probe.as_str()))
+}
+
+async fn read_session(
+    transaction: &DatabaseTransaction,
+    sql: &str,
+    values: impl IntoIterator<Item = sea_orm::Value>,
+) -> Result<(Option<String>, i32), DbErr> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+    let row = transaction.query_one_raw(statement).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the session did not answer".to_owned()))?;
+    Ok((row.try_get("", "team")?, row.try_get("", "session")?))
+}

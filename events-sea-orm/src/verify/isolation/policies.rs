@@ -1,0 +1,149 @@
+//! Policies that are missing, altered, or let through more than they should.
+
+use super::{Found, IsolationFinding, joined};
+use crate::backend::isolation::{
+    Command, EVENTS, Kind, Relation, RoleNames,
+    inspect::Policy,
+    policy::{drop_one, is_all_teams, setting_of, team_expression},
+    sql::identifier,
+};
+
+pub(super) fn findings(found: &Found, setting: &str) -> Vec<IsolationFinding> {
+    let mut findings = Vec::new();
+    for kind in Kind::ALL {
+        // An application may have policies of its own instead: those are only looked at for what they let through.
+        let Some(role) = found.role(kind) else { continue };
+        for relation in
+            found.relations.iter().filter(|relation| !relation.is_partition && !found.is_left_out(relation))
+        {
+            let commands = relation.access().map(|access| access.commands(kind)).unwrap_or_default();
+            let of_table = |command| expected(found, relation, kind, command, role, setting);
+            findings.extend(commands.into_iter().filter_map(of_table));
+        }
+    }
+    let wider = found.policies.iter().flat_map(|policy| wider(found, policy, setting));
+    // What was found altered is mended already.
+    let altered: Vec<_> = findings.iter().filter_map(altered_policy).collect();
+    let wider: Vec<_> = wider.filter(|finding| !altered.contains(&wider_policy(finding))).collect();
+    findings.extend(wider);
+    findings.extend(of_connection(found, setting));
+    findings
+}
+
+fn altered_policy(finding: &IsolationFinding) -> Option<(String, String)> {
+    match finding {
+        IsolationFinding::AlteredPolicy { table, policy, .. }
+        | IsolationFinding::OtherSetting { table, policy, .. } => Some((table.clone(), policy.clone())),
+        _ => None,
+    }
+}
+
+fn wider_policy(finding: &IsolationFinding) -> (String, String) {
+    match finding {
+        IsolationFinding::WiderPolicy { table, policy, .. } => (table.clone(), policy.clone()),
+        _ => Default::default(),
+    }
+}
+
+/// What is wrong with a policy that there should be.
+fn expected(
+    found: &Found,
+    relation: &Relation,
+    kind: Kind,
+    command: Command,
+    role: &str,
+    setting: &str,
+) -> Option<IsolationFinding> {
+    let (table, name) = (relation.name.clone(), kind.policy(command));
+    let create =
+        RoleNames { setting: setting.to_owned(), ..RoleNames::app(role) }.policy(&table, kind, command, role);
+    let there = found.policies.iter().find(|policy| policy.oid == relation.oid && policy.name == name);
+    let Some(there) = there else {
+        return Some(IsolationFinding::MissingPolicy { table, policy: name, mend: joined([create]) });
+    };
+    let mend = joined([drop_one(&table, &name), create]);
+    let expression = if kind == Kind::App { team_expression(setting) } else { "true".to_owned() };
+    let (using, check) = command.has();
+    let says = |there: &Option<String>, has: bool| there.as_deref() == has.then_some(expression.as_str());
+    let is_same = there.is_permissive
+        && there.command == command.letter()
+        && there.roles() == [Some(role)]
+        && says(&there.using_rows, using)
+        && says(&there.check_rows, check);
+    if is_same {
+        return None;
+    }
+    let compared = there.using_rows.as_deref().or(there.check_rows.as_deref()).and_then(setting_of);
+    Some(match compared.filter(|compared| *compared != setting && kind == Kind::App) {
+        Some(other) => {
+            let setting = other.to_owned();
+            IsolationFinding::OtherSetting { table, policy: name, setting, mend }
+        }
+        None => IsolationFinding::AlteredPolicy { table, policy: name, mend },
+    })
+}
+
+/// Whether a policy lets through what is not of the team that is set. Only narrower is no concern here.
+fn is_wide(policy: &Policy, setting: &str) -> bool {
+    let of_team = team_expression(setting);
+    let mut conditions = policy.using_rows.iter().chain(&policy.check_rows);
+    policy.is_permissive && conditions.any(|condition| *condition != of_team)
+}
+
+/// The roles of one team that this policy lets see more.
+fn wider<'a>(found: &'a Found, policy: &'a Policy, setting: &str) -> Vec<IsolationFinding> {
+    let Some(relation) = found.relation(policy.oid).filter(|_| is_wide(policy, setting)) else {
+        return Vec::new();
+    };
+    let of_one_team = policy.reaches().into_iter().filter(|role| is_of_one_team(found, role));
+    let finding = |role: &str| {
+        // A policy for another role reaches this one by inheritance.
+        let inherited = policy.roles().into_iter().flatten().find(|other| *other != role);
+        let inherited =
+            inherited.filter(|_| Kind::of_policy(&policy.name).is_some() && !policy.roles().contains(&None));
+        let mend = match inherited {
+            Some(other) => format!("REVOKE {} FROM {}", identifier(other), identifier(role)),
+            None => drop_one(&relation.name, &policy.name),
+        };
+        IsolationFinding::WiderPolicy {
+            table: relation.name.clone(),
+            policy: policy.name.clone(),
+            role: role.to_owned(),
+            mend: joined([mend]),
+        }
+    };
+    of_one_team.map(finding).collect()
+}
+
+/// Whether a role is the application's, or a member of it. One that has only policies for all teams is for such work.
+fn is_of_one_team(found: &Found, role: &str) -> bool {
+    let reaching = || on_events(found).filter(|policy| policy.reaches().contains(&role));
+    let kinds: Vec<_> = reaching().map(|policy| Kind::of_policy(&policy.name).map(|of| of.0)).collect();
+    kinds.contains(&Some(Kind::App)) || !kinds.iter().any(|kind| kind.is_some())
+}
+
+fn on_events(found: &Found) -> impl Iterator<Item = &Policy> {
+    let is_events = |policy: &&Policy| {
+        found.relation(policy.oid).is_some_and(|relation| relation.of == EVENTS && !relation.is_partition)
+    };
+    found.policies.iter().filter(is_events)
+}
+
+/// Whether the role that is connected sees too much by right, or nothing at all.
+fn of_connection(found: &Found, setting: &str) -> Option<IsolationFinding> {
+    let role = found.session.role.clone();
+    if found.session.is_superuser {
+        return None;
+    }
+    let reaching: Vec<_> =
+        on_events(found).filter(|policy| policy.reaches().contains(&role.as_str())).collect();
+    if reaching.is_empty() {
+        let mend =
+            found.role(Kind::App).map(|app| format!("GRANT {} TO {};", identifier(app), identifier(&role)));
+        return Some(IsolationFinding::NoPolicy { role, mend });
+    }
+    let sees_all = reaching
+        .iter()
+        .any(|policy| is_wide(policy, setting) && policy.using_rows.as_deref().is_some_and(is_all_teams));
+    (sees_all && !is_of_one_team(found, &role)).then_some(IsolationFinding::AllTeams { role })
+}

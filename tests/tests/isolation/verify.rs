@@ -1,0 +1,363 @@
+//! What `events.verify()` says of isolation, and that what it says mends it.
+
+use std::sync::Arc;
+
+use events_sea_orm::{Events, Finding, IsolationFinding, Severity, migration};
+use sea_orm::DatabaseConnection;
+use tests::{
+    TestDb,
+    roles::{TestRoles, create_login, quoted, run},
+};
+
+use crate::{isolated, with_all_tables};
+
+tests::on_postgres! {
+    an_isolated_database_is_clean,
+    without_row_level_security_there_is_one_warning,
+    everything_that_is_broken_is_found_and_mended,
+    what_the_connection_is_or_can_become_is_found,
+    whose_connection_it_is_matters,
+    policies_that_an_application_has_itself_are_welcome,
+}
+
+async fn events(db: &DatabaseConnection) -> Events {
+    Events::builder(db.clone()).start_despite_dangers().build().await.unwrap()
+}
+
+async fn found(events: &Events) -> Vec<IsolationFinding> {
+    let report = events.verify().await.unwrap();
+    let isolation = report.findings().iter().filter_map(|finding| match finding {
+        Finding::Isolation(isolation) => Some(isolation.clone()),
+        _ => None,
+    });
+    isolation.collect()
+}
+
+fn severity(finding: &IsolationFinding) -> Severity {
+    Finding::Isolation(finding.clone()).severity()
+}
+
+fn mend(finding: &IsolationFinding) -> Option<String> {
+    Finding::Isolation(finding.clone()).mend()
+}
+
+async fn an_isolated_database_is_clean(db: Arc<TestDb>) {
+    let roles = isolated(&db).await;
+    let app = db.open_as(&roles.app, 4).await;
+    assert_eq!(found(&events(&app).await).await, []);
+    // Nor did looking leave a team.
+    assert_eq!(found(&events(&app).await).await, []);
+    app.close().await.unwrap();
+
+    // A login that is a member of the application's role.
+    let login = create_login(&db, &format!("IN ROLE {}", quoted(&roles.app))).await;
+    let member = db.open_as(&login, 1).await;
+    assert_eq!(found(&events(&member).await).await, []);
+    member.close().await.unwrap();
+}
+
+async fn without_row_level_security_there_is_one_warning(db: Arc<TestDb>) {
+    with_all_tables(&db).await;
+    let found = found(&events(&db.db).await).await;
+    assert_eq!(found, [IsolationFinding::Off]);
+    assert_eq!(severity(&found[0]), Severity::Warning);
+    let report = events(&db.db).await.verify().await.unwrap().to_string();
+    assert!(report.contains("warning: row-level security is off"), "{report}");
+}
+
+/// Whatever is broken, and what is said of it.
+type Break<'a> = (&'a str, Severity, Expected);
+type Expected = fn(&IsolationFinding) -> bool;
+
+async fn everything_that_is_broken_is_found_and_mended(db: Arc<TestDb>) {
+    use IsolationFinding as F;
+    use Severity::{Danger, Error};
+    let roles = isolated(&db).await;
+    let reader = create_login(&db, "").await;
+    let app = db.open_as(&roles.app, 1).await;
+    let log = events(&app).await;
+    let database = db.url.rsplit_once('/').unwrap().1;
+    let breaks: Vec<Break<'_>> = vec![
+        (
+            "ALTER TABLE events DISABLE ROW LEVEL SECURITY",
+            Danger,
+            |f| matches!(f, F::NotForced { table, .. } if table == "public.events"),
+        ),
+        (
+            "ALTER TABLE threads NO FORCE ROW LEVEL SECURITY",
+            Danger,
+            |f| matches!(f, F::NotForced { table, .. } if table == "public.threads"),
+        ),
+        (
+            "DROP POLICY events_app_select ON events",
+            Error,
+            |f| matches!(f, F::MissingPolicy { policy, .. } if policy == "events_app_select"),
+        ),
+        (
+            "DROP POLICY events_owner_delete ON threads",
+            Error,
+            |f| matches!(f, F::MissingPolicy { table, .. } if table == "public.threads"),
+        ),
+        (
+            "ALTER POLICY events_app_select ON events USING (true)",
+            Danger,
+            |f| matches!(f, F::AlteredPolicy { policy, .. } if policy == "events_app_select"),
+        ),
+        (
+            "ALTER POLICY events_app_select ON events USING (team_id = (SELECT current_setting('app.team_id')))",
+            Danger,
+            |f| matches!(f, F::AlteredPolicy { .. }),
+        ),
+        (
+            "ALTER POLICY events_app_insert ON events WITH CHECK (true)",
+            Danger,
+            |f| matches!(f, F::AlteredPolicy { policy, .. } if policy == "events_app_insert"),
+        ),
+        ("ALTER POLICY events_app_update ON notifications USING (true)", Danger, |f| {
+            matches!(f, F::AlteredPolicy { .. })
+        }),
+        (
+            "ALTER POLICY events_delivery_select ON events TO PUBLIC",
+            Danger,
+            |f| matches!(f, F::AlteredPolicy { policy, .. } if policy == "events_delivery_select"),
+        ),
+        ("ALTER POLICY events_delivery_select ON events TO {delivery}, {app}", Danger, |f| {
+            matches!(f, F::AlteredPolicy { .. })
+        }),
+        (
+            "ALTER POLICY events_app_select ON events USING (team_id = nullif(current_setting('other.team', true), ''))",
+            Danger,
+            |f| matches!(f, F::OtherSetting { setting, .. } if setting == "other.team"),
+        ),
+        (
+            "CREATE POLICY everybody ON events FOR SELECT USING (true)",
+            Danger,
+            |f| matches!(f, F::WiderPolicy { policy, .. } if policy == "everybody"),
+        ),
+        (
+            "CREATE POLICY \"Other \"\"x\"\"\" ON threads USING (team_id = 'a') WITH CHECK (team_id = 'a')",
+            Danger,
+            |f| matches!(f, F::WiderPolicy { .. }),
+        ),
+        (
+            "ALTER ROLE {app} INHERIT",
+            Danger,
+            |f| matches!(f, F::WiderPolicy { policy, .. } if policy.starts_with("events_delivery_")),
+        ),
+        (
+            "GRANT UPDATE ON events TO {app}",
+            Danger,
+            |f| matches!(f, F::Right { right, is_reached: true, .. } if right == "UPDATE"),
+        ),
+        (
+            "GRANT UPDATE (actor_id) ON events TO {app}",
+            Danger,
+            |f| matches!(f, F::Right { right, .. } if right == "UPDATE (actor_id)"),
+        ),
+        (
+            "GRANT DELETE ON events TO PUBLIC",
+            Danger,
+            |f| matches!(f, F::Right { role, .. } if role == "PUBLIC"),
+        ),
+        (
+            "GRANT TRUNCATE ON threads TO {delivery}",
+            Danger,
+            |f| matches!(f, F::Right { right, is_reached: true, .. } if right == "TRUNCATE"),
+        ),
+        (
+            "GRANT INSERT ON events TO {app}",
+            Danger,
+            |f| matches!(f, F::Right { right, .. } if right == "INSERT"),
+        ),
+        (
+            "GRANT INSERT (seq, recorded_at) ON events TO {app}",
+            Danger,
+            |f| matches!(f, F::Right { right, .. } if right == "INSERT (seq)" || right == "INSERT (recorded_at)"),
+        ),
+        ("GRANT TRIGGER, REFERENCES ON events TO {app}", Danger, |f| matches!(f, F::Right { .. })),
+        ("GRANT UPDATE ON events TO {reader}", Error, |f| matches!(f, F::Right { is_reached: false, .. })),
+        (
+            "GRANT SELECT ON notifications TO PUBLIC",
+            Error,
+            |f| matches!(f, F::Right { right, .. } if right == "SELECT"),
+        ),
+        (
+            "GRANT USAGE, SELECT, UPDATE ON SEQUENCE events_seq_seq TO {app}",
+            Error,
+            |f| matches!(f, F::Right { table, .. } if table == "public.events_seq_seq"),
+        ),
+        (
+            "CREATE VIEW \"All events\" AS SELECT * FROM events; GRANT SELECT ON \"All events\" TO {app}",
+            Danger,
+            |f| matches!(f, F::View { view, .. } if view == "public.\"All events\""),
+        ),
+        (
+            "DROP VIEW \"All events\"; CREATE VIEW inner_view WITH (security_invoker = true) AS SELECT * FROM events; \
+          CREATE VIEW outer_view AS SELECT count(*) FROM inner_view; GRANT SELECT ON outer_view TO PUBLIC",
+            Danger,
+            |f| matches!(f, F::View { view, .. } if view == "public.outer_view"),
+        ),
+        (
+            "DROP VIEW outer_view; CREATE VIEW owners_view AS SELECT * FROM events; ALTER VIEW owners_view OWNER TO {owner}; GRANT SELECT ON owners_view TO {app}",
+            Danger,
+            |f| matches!(f, F::View { .. }),
+        ),
+        (
+            "CREATE MATERIALIZED VIEW stored AS SELECT * FROM events; GRANT SELECT ON stored TO {app}",
+            Danger,
+            |f| matches!(f, F::View { view, .. } if view == "public.stored"),
+        ),
+        ("ALTER ROLE {app} SET app.team_id = 'a'", Danger, |f| matches!(f, F::TeamLeftSet { .. })),
+        ("ALTER DATABASE {database} SET app.team_id = 'a'", Danger, |f| matches!(f, F::TeamLeftSet { .. })),
+        ("ALTER ROLE {app} IN DATABASE {database} SET app.TEAM_id = 'a'", Danger, |f| {
+            matches!(f, F::TeamLeftSet { .. })
+        }),
+        (
+            "CREATE TABLE event_purges (id int GENERATED ALWAYS AS IDENTITY)",
+            Danger,
+            |f| matches!(f, F::NotIsolated { table, .. } if table == "public.event_purges"),
+        ),
+    ];
+    for (sql, severe, expected) in breaks {
+        let names = [
+            ("{app}", &roles.app),
+            ("{owner}", &roles.owner),
+            ("{delivery}", &roles.delivery),
+            ("{reader}", &reader),
+        ];
+        let sql = names.iter().fold(sql.to_owned(), |sql, (name, role)| sql.replace(name, &quoted(role)));
+        run(&db.db, &sql.replace("{database}", database)).await;
+        let findings = found(&log).await;
+        assert!(!findings.is_empty(), "{sql}");
+        let worst = findings.iter().map(severity).max();
+        assert_eq!(worst, Some(severe), "{sql}: {findings:#?}");
+        for finding in &findings {
+            assert!(expected(finding), "{sql}: {finding:#?}");
+            run(&db.db, &mend(finding).unwrap()).await;
+        }
+        assert_eq!(
+            found(&log).await,
+            [],
+            "{sql} is not mended by {:#?}",
+            findings.iter().map(mend).collect::<Vec<_>>()
+        );
+        run(&db.db, &roles.roles().create_sql()).await; // a membership that was taken away
+    }
+    // A table that is made later gets all that the steps would give it.
+    run(&db.db, "DROP TABLE thread_messages, threads").await;
+    migration::threads::up(&db.db).await.unwrap();
+    let findings = found(&log).await;
+    assert!(matches!(&findings[..], [F::NotIsolated { .. }, F::NotIsolated { .. }]), "{findings:#?}");
+    for finding in &findings {
+        run(&db.db, &mend(finding).unwrap()).await;
+    }
+    assert_eq!(found(&log).await, []);
+    crate::as_team(&app, "a", "INSERT INTO threads (team_id, object_type, object_id) VALUES ('a', 'x', '1')")
+        .await
+        .unwrap();
+    // Mending leaves the application what it needs.
+    crate::as_team(&app, "a", &crate::insert_event("a")).await.unwrap();
+    app.close().await.unwrap();
+}
+
+async fn what_the_connection_is_or_can_become_is_found(db: Arc<TestDb>) {
+    use IsolationFinding as F;
+    let roles = isolated(&db).await;
+    let other = create_login(&db, "BYPASSRLS").await;
+    let app = db.open_as(&roles.app, 1).await;
+    let log = events(&app).await;
+    let (owner, app_role) = (quoted(&roles.owner), quoted(&roles.app));
+    let breaks: [(String, Expected); 7] = [
+        (
+            format!("ALTER ROLE {app_role} BYPASSRLS"),
+            |f| matches!(f, F::PowerfulRole { power, .. } if power == "bypasses row-level security"),
+        ),
+        (format!("ALTER ROLE {app_role} CREATEROLE"), |f| matches!(f, F::PowerfulRole { .. })),
+        (format!("ALTER ROLE {app_role} REPLICATION"), |f| matches!(f, F::PowerfulRole { .. })),
+        (
+            format!("GRANT {other} TO {app_role}"),
+            |f| matches!(f, F::PowerfulRole { power, .. } if power.contains("can become")),
+        ),
+        (format!("GRANT pg_write_server_files TO {app_role}"), |f| matches!(f, F::PowerfulRole { .. })),
+        (format!("GRANT {owner} TO {app_role}"), |f| matches!(f, F::OwnedTable { .. })),
+        (format!("ALTER SCHEMA public OWNER TO {app_role}"), |f| matches!(f, F::OwnedSchema { .. })),
+    ];
+    for (sql, expected) in breaks {
+        run(&db.db, &sql).await;
+        let findings = found(&log).await;
+        assert!(findings.len() == 1 && expected(&findings[0]), "{sql}: {findings:#?}");
+        run(&db.db, &mend(&findings[0]).unwrap()).await;
+        assert_eq!(found(&log).await, [], "{sql}");
+    }
+    run(&db.db, &format!("ALTER ROLE {app_role} SUPERUSER")).await;
+    let findings = found(&log).await;
+    assert!(
+        matches!(&findings[..], [F::PowerfulRole { power, mend: None, .. }] if power == "is a superuser"),
+        "{findings:#?}"
+    );
+    run(&db.db, &format!("ALTER ROLE {app_role} NOSUPERUSER")).await;
+    app.close().await.unwrap();
+}
+
+async fn whose_connection_it_is_matters(db: Arc<TestDb>) {
+    use IsolationFinding as F;
+    let roles = isolated(&db).await;
+    let stranger = create_login(&db, "").await;
+    let both =
+        create_login(&db, &format!("IN ROLE {}, {}", quoted(&roles.app), quoted(&roles.delivery))).await;
+    let check = async |role: &str, expected: fn(&F) -> bool, severe: Severity| {
+        let pool = db.open_as(role, 1).await;
+        let findings = found(&events(&pool).await).await;
+        pool.close().await.unwrap();
+        assert!(!findings.is_empty() && findings.iter().all(expected), "{role}: {findings:#?}");
+        assert_eq!(findings.iter().map(severity).max(), Some(severe), "{role}");
+        findings
+    };
+    check(&roles.delivery, |f| matches!(f, F::AllTeams { .. }), Severity::Warning).await;
+    check(&roles.auditor, |f| matches!(f, F::AllTeams { .. }), Severity::Warning).await;
+    let unknown = check(&stranger, |f| matches!(f, F::NoPolicy { .. }), Severity::Error).await;
+    run(&db.db, &mend(&unknown[0]).unwrap()).await;
+    let stranger = db.open_as(&stranger, 1).await;
+    assert_eq!(found(&events(&stranger).await).await, []);
+    stranger.close().await.unwrap();
+
+    let inherits = check(&both, |f| matches!(f, F::WiderPolicy { .. }), Severity::Danger).await;
+    for finding in inherits {
+        run(&db.db, &mend(&finding).unwrap()).await;
+    }
+    let both = db.open_as(&both, 1).await;
+    assert_eq!(found(&events(&both).await).await, []);
+    both.close().await.unwrap();
+
+    check(
+        &roles.owner,
+        |f| matches!(f, F::OwnedTable { mend: None, .. } | F::AllTeams { .. }),
+        Severity::Danger,
+    )
+    .await;
+    // A superuser is told of itself, and of what is wrong for the application.
+    run(&db.db, "CREATE POLICY everybody ON events FOR SELECT USING (true)").await;
+    let findings = found(&events(&db.db).await).await;
+    assert!(
+        matches!(&findings[..], [F::PowerfulRole { .. }, F::WiderPolicy { role, .. }] if *role == roles.app),
+        "{findings:#?}"
+    );
+}
+
+async fn policies_that_an_application_has_itself_are_welcome(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let login = create_login(&db, "").await;
+    run(
+        &db.db,
+        &format!(
+            "GRANT SELECT, INSERT (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
+             ON events TO {login}; ALTER TABLE events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; \
+             CREATE POLICY tenants ON events USING (team_id = nullif(current_setting('app.team_id', true), ''))"
+        ),
+    )
+    .await;
+    let pool = db.open_as(&login, 1).await;
+    assert_eq!(found(&events(&pool).await).await, []);
+    let _ = TestRoles::create(&db).await;
+    pool.close().await.unwrap();
+}
