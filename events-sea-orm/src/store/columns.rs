@@ -10,9 +10,9 @@ use crate::record::Recorded;
 /// text, which no identifier is.
 const INSERT: &str = "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
      SELECT id, coalesce(team_id, $10), coalesce(event_type, $11), nullif(coalesce(object_type, $12), ''), nullif(object_id, ''), \
-     nullif(coalesce(actor_id, $13), ''), $16, event_data::jsonb, coalesce(context::jsonb, (SELECT $14::jsonb)), coalesce(occurred_at, $15) \
-     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[]) \
-     WITH ORDINALITY AS rows (id, object_id, event_data, team_id, event_type, object_type, actor_id, context, occurred_at, ordinality) \
+     nullif(coalesce(actor_id, $13), ''), coalesce(unit_id, $16), event_data::jsonb, coalesce(context::jsonb, (SELECT $14::jsonb)), coalesce(occurred_at, $15) \
+     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $17::uuid[]) \
+     WITH ORDINALITY AS rows (id, object_id, event_data, team_id, event_type, object_type, actor_id, context, occurred_at, unit_id, ordinality) \
      ORDER BY ordinality";
 
 pub(super) fn insert(events: Vec<Recorded>) -> Statement {
@@ -39,10 +39,13 @@ pub(super) fn insert(events: Vec<Recorded>) -> Statement {
     let at = common(&events, |event| event.occurred_at);
     let each_at = events.iter().filter(|_| at.is_none()).map(|event| event.occurred_at.into());
     let times = array(ArrayType::ChronoDateTimeUtc, each_at.collect());
-    let unit_id = events.first().map(|event| event.unit_id);
+    // Those of one unit of work have it in common; imported ones do not.
+    let unit_id = common(&events, |event| event.unit_id);
+    let each_unit = events.iter().filter(|_| unit_id.is_none()).map(|event| event.unit_id.into());
+    let units = array(ArrayType::Uuid, each_unit.collect());
     let data = array(ArrayType::String, events.into_iter().map(|event| event.event_data.into()).collect());
     let mut values = vec![ids, object_ids, data, teams, types, object_types, actors, contexts, times];
     values.extend(commons.map(Value::from));
-    values.extend([at.into(), unit_id.into()]);
+    values.extend([at.into(), unit_id.into(), units]);
     Statement::from_sql_and_values(DbBackend::Postgres, INSERT, values)
 }
