@@ -17,6 +17,7 @@
 //! assert_eq!(Migrator::migrations().len(), 2);
 //! ```
 
+pub mod activity_events;
 #[cfg(feature = "analytics")]
 pub mod analytics;
 pub mod isolation;
