@@ -1,0 +1,6 @@
+//! An earlier table of events made into `events`.
+
+mod columns;
+mod copy;
+mod rows;
+mod tables;
