@@ -10,7 +10,7 @@ use std::{
 };
 
 const HELP: &str = "cargo xtask test         format, lints, docs, tests on every database, examples
-cargo xtask soak [NAME]  long runs, figures printed: kill, bulk; lto: consumers of a linked library are found
+cargo xtask soak [NAME]  long runs, figures printed: kill, bulk, activity-events; lto: consumers of a linked library are found
 cargo xtask bench [NAME] measurements: saves, diff, bytes, bulk, guard, consumers
 
 POSTGRES_URL and MYSQL_URL name servers to use; without them local ones are used, else private ones are started from

@@ -11,6 +11,8 @@ use sea_orm::{
 };
 use tests::TestDb;
 
+use super::peak_megabytes;
+
 mod stock {
     use events_sea_orm::Tracked;
     use sea_orm::entity::prelude::*;
@@ -95,13 +97,6 @@ pub async fn step(step: &str, url: &str) {
         "of {ROWS} rows: {seconds:.0} s, {rate:.0} rows a second, commit {commit:.1} s, peak memory of the client {memory}"
     );
     assert!(peak.is_none_or(|peak| peak < LIMIT), "{step} took {memory}, more than {LIMIT} MB");
-}
-
-/// The most that this process ever held, program text and all; known on Linux alone.
-fn peak_megabytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
 }
 
 /// Counts and sums, by the database itself: `amount` was n, and became 2n + 1.

@@ -4,7 +4,10 @@
 //! its event and every event its row.
 //!
 //! `bulk`: a million rows through the tracked verbs, with the client's memory bounded.
+//!
+//! `activity-events`: a million rows of an earlier table, copied at once and by processes that are killed.
 
+mod activity_events;
 mod bulk;
 
 use std::{
@@ -27,6 +30,7 @@ async fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["save-for-ever", url] => save_for_ever(url).await,
         ["bulk", step, url] => bulk::step(step, url).await,
+        ["activity-events", step, url] => activity_events::step(step, url).await,
         [] | ["kill"] => {
             for (name, variable) in DATABASES {
                 if let Some(db) = open(name, variable).await {
@@ -41,7 +45,17 @@ async fn main() {
                 }
             }
         }
-        other => panic!("no run of that name: {other:?}; there are `kill` and `bulk`"),
+        ["activity-events"] => {
+            for (name, variable) in DATABASES {
+                if let Some(db) = open(name, variable).await {
+                    activity_events::run_at_once(name, db).await;
+                }
+                if let Some(db) = open(name, variable).await {
+                    activity_events::run(name, db).await;
+                }
+            }
+        }
+        other => panic!("no run of that name: {other:?}; there are `kill`, `bulk` and `activity-events`"),
     }
 }
 
@@ -55,6 +69,13 @@ async fn open(name: &str, variable: Option<&str>) -> Option<TestDb> {
         return None;
     };
     Some(TestDb::server(&url).await)
+}
+
+/// The most that this process ever held, program text and all; known on Linux alone.
+fn peak_megabytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kilobytes| kilobytes / 1024)
 }
 
 /// The child: creates, changes and deletes until it is killed.
