@@ -1,0 +1,71 @@
+//! `events doctor`: what the library finds wrong with a database.
+
+use clap::Args;
+use events_sea_orm::Severity;
+use serde_json::json;
+
+use crate::{
+    Ended,
+    connect::Connect,
+    database::{self, Facts},
+    failure::Failure,
+    output,
+    whose::Setting,
+};
+
+/// Examine the database: are the tables there, are events guarded, are teams kept apart
+///
+/// Prints what is wrong and the SQL that mends it. Exits with 1 if an error or a danger was found. It only reads. The
+/// application's own models are not known to it: `events.verify()` in the application looks at their tables too.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    setting: Setting,
+    /// One JSON object a line: first the database, then each finding
+    #[arg(long)]
+    json: bool,
+}
+
+impl Doctor {
+    pub(crate) async fn run(&self, connect: &Connect) -> Result<Ended, Failure> {
+        let pool = connect.open().await?;
+        let facts = database::facts(&pool).await?;
+        let events = self.setting.builder(pool).build().await?;
+        let report = events.verify().await?;
+        if self.json {
+            output::json(&facts)?;
+            for finding in report.findings() {
+                let severity = finding.severity().to_string();
+                let line =
+                    json!({"severity": severity, "finding": finding.to_string(), "mend": finding.mend()});
+                output::json(&line)?;
+            }
+        } else {
+            output::line(&in_words(&facts))?;
+            if report.is_clean() {
+                output::line("Nothing found.")?;
+            } else {
+                let mut table = output::table(&["severity", "finding"]);
+                for finding in report.findings() {
+                    table.add_row([finding.severity().to_string(), finding.to_string()]);
+                }
+                output::line(&table.to_string())?;
+                for mend in report.findings().iter().filter_map(|finding| finding.mend()) {
+                    output::line(&mend)?; // outside the table, to be copied
+                }
+            }
+        }
+        let is_bad = report.findings().iter().any(|finding| finding.severity() >= Severity::Error);
+        Ok(if is_bad { Ended::Unclean } else { Ended::Fine })
+    }
+}
+
+fn in_words(facts: &Facts) -> String {
+    let role = facts.role.as_ref().map(|role| format!(", as {role}")).unwrap_or_default();
+    let events = match facts.events {
+        Some(events) => format!("about {events} events"),
+        None => "number of events unknown".to_owned(),
+    };
+    let security = if facts.row_level_security { "on" } else { "off" };
+    format!("{}{role}: {events}, row-level security is {security}.", facts.database)
+}
