@@ -167,6 +167,7 @@ async fn without_a_team_nothing_is_seen_or_written(db: Arc<TestDb>) {
         "UPDATE notification_preferences SET wanted = false",
         "DELETE FROM notification_preferences",
         "UPDATE event_daily_counts SET count = 0",
+        "DELETE FROM event_daily_counts",
     ] {
         assert_eq!(as_team(&app, "b", sql).await.unwrap(), 0, "{sql}");
     }
@@ -177,7 +178,6 @@ async fn without_a_team_nothing_is_seen_or_written(db: Arc<TestDb>) {
         "UPDATE threads SET team_id = 'b'",
         "UPDATE notifications SET team_id = 'b'",
         "DELETE FROM notifications",
-        "DELETE FROM event_daily_counts",
         "TRUNCATE notification_preferences",
     ] {
         refused(as_team(&app, "a", sql).await, NO_RIGHT);

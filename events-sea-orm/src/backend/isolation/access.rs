@@ -73,8 +73,8 @@ static TABLES: [Access; 8] = [
         table: "event_daily_counts",
         insert: &["team_id", "day", "event_type", "object_type", "count"],
         update: &["count"],
-        // A rebuild, of one team or of all, is work for the role that may see every team.
-        delete: [false, true],
+        // A rebuild makes them anew, of one team or of all.
+        delete: [true, true],
         owner_updates: true,
     },
     Access { table: "event_purges", insert: &[], update: &[], delete: [false, false], owner_updates: true },
