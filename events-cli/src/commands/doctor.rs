@@ -1,7 +1,9 @@
 //! `events doctor`: what the library finds wrong with a database.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
-use events_sea_orm::Severity;
+use events_sea_orm::{Finding, Severity};
 use serde_json::json;
 
 use crate::{
@@ -50,9 +52,12 @@ impl Doctor {
                     table.add_row([finding.severity().to_string(), finding.to_string()]);
                 }
                 output::line(&table.to_string())?;
-                for mend in report.findings().iter().filter_map(|finding| finding.mend()) {
-                    output::line(&mend)?; // outside the table, to be copied
+                // Outside the table, to be copied; one statement may mend several.
+                let mends: BTreeSet<String> = report.findings().iter().filter_map(Finding::mend).collect();
+                if !mends.is_empty() {
+                    output::line("What mends it:")?;
                 }
+                mends.iter().try_for_each(|mend| output::line(mend))?;
             }
         }
         let is_bad = report.findings().iter().any(|finding| finding.severity() >= Severity::Error);

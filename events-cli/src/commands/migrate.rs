@@ -1,5 +1,7 @@
 //! `events migrate`: the tables.
 
+mod activity_events;
+
 use clap::{Args, Subcommand};
 use events_sea_orm::{analytics, event, migration, notifications, threads};
 use sea_orm::{DatabaseConnection, DbErr, EntityName};
@@ -29,6 +31,7 @@ enum Command {
         #[arg(long)]
         yes: bool,
     },
+    ActivityEvents(activity_events::FromActivityEvents),
     /// Show which tables are there
     Status {
         /// One JSON object a line
@@ -138,6 +141,7 @@ impl Migrate {
                 }
                 down(&connect.open().await?, &parts).await?;
             }
+            Command::ActivityEvents(from) => from.run(&connect.open().await?).await?,
             Command::Status { json } => status(&connect.open().await?, *json).await?,
         }
         Ok(Ended::Fine)

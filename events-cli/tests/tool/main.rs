@@ -12,6 +12,7 @@ use events_sea_orm::{ActiveModelEvents, Context, Event, Events, ObjectRef};
 use sea_orm::{ActiveModelTrait, ConnectionTrait, DbBackend, IntoActiveModel, Set, TransactionTrait};
 use tests::{TestDb, context, entities::campaign, new_campaign};
 
+mod activity_events;
 mod errors;
 mod export;
 mod follow;
