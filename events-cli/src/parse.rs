@@ -1,4 +1,4 @@
-//! Times and durations as people write them.
+//! Times, durations and pairs as people write them.
 
 use std::time::Duration;
 
@@ -28,6 +28,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+/// Two names.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
+            Ok((left.to_owned(), right.to_owned()))
+        }
+        _ => Err("expected two names and `=` between them".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! `events migrate`: the tables.
 
 mod activity_events;
+mod roles;
 
 use clap::{Args, Subcommand};
 use events_sea_orm::{analytics, event, migration, notifications, threads};
 use sea_orm::{DatabaseConnection, DbErr, EntityName};
 use serde_json::json;
 
+use self::roles::{Named, RoleNames, TeamTables};
 use crate::{Ended, connect::Connect, database, failure::Failure, output};
 
 /// Make the tables of the log, take them away, or show which are there
@@ -22,16 +24,36 @@ pub(crate) struct Migrate {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make what is not there yet; safe to run again
-    Up(Parts),
+    ///
+    /// With --app-role, PostgreSQL keeps teams apart by row-level security: `events migrate roles` prints the SQL that makes
+    /// the roles. Run it again when tables were added.
+    Up {
+        #[command(flatten)]
+        parts: Parts,
+        #[command(flatten)]
+        roles: RoleNames,
+        #[command(flatten)]
+        own: TeamTables,
+    },
     /// Take the tables away, and what is in them; without a part, those of the log itself
+    ///
+    /// With --app-role alone only row-level security is turned off.
     Down {
         #[command(flatten)]
         parts: Parts,
+        #[command(flatten)]
+        roles: RoleNames,
+        #[command(flatten)]
+        own: TeamTables,
         /// Yes, what is in the tables may be lost
         #[arg(long)]
         yes: bool,
     },
     ActivityEvents(activity_events::FromActivityEvents),
+    /// Print the SQL that makes the roles by which PostgreSQL keeps teams apart
+    ///
+    /// It is not run: that takes a role that may create roles. It asks no database.
+    Roles(Named),
     /// Show which tables are there
     Status {
         /// One JSON object a line
@@ -126,26 +148,39 @@ impl Parts {
 impl Migrate {
     pub(crate) async fn run(&self, connect: &Connect) -> Result<Ended, Failure> {
         match &self.command {
-            Command::Up(parts) => up(&connect.open().await?, parts).await?,
-            Command::Down { parts, yes } => {
+            Command::Up { parts, roles, own } => {
+                let db = connect.open().await?;
+                roles.check(&db)?;
+                up(&db, parts).await?;
+                roles.up(&db, own).await?;
+            }
+            Command::Down { parts, roles, own, yes } => {
                 let mut parts = parts.named();
-                if parts.is_empty() {
+                if parts.is_empty() && !roles.is_named() {
                     parts.push(Part::Log);
                 }
                 if !yes {
-                    let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
-                    return Err(Failure::usage(format!(
-                        "this drops the tables of {}, and all that is in them: say --yes",
-                        names.join(", ")
-                    )));
+                    return Err(Failure::usage(what_goes(&parts)));
                 }
-                down(&connect.open().await?, &parts).await?;
+                let db = connect.open().await?;
+                roles.check(&db)?;
+                roles.down(&db, own).await?;
+                down(&db, &parts).await?;
             }
             Command::ActivityEvents(from) => from.run(&connect.open().await?).await?,
+            Command::Roles(named) => named.print_sql()?,
             Command::Status { json } => status(&connect.open().await?, *json).await?,
         }
         Ok(Ended::Fine)
     }
+}
+
+fn what_goes(parts: &[Part]) -> String {
+    if parts.is_empty() {
+        return "this lets every role that may read the tables see every team's rows: say --yes".to_owned();
+    }
+    let names: Vec<_> = parts.iter().map(|part| part.name()).collect();
+    format!("this drops the tables of {}, and all that is in them: say --yes", names.join(", "))
 }
 
 /// The log itself is always among them: the other parts are made of its events.
@@ -178,7 +213,11 @@ async fn status(db: &DatabaseConnection, as_json: bool) -> Result<(), Failure> {
             table.add_row([part.name(), &part.tables().join(", "), present]);
         }
     }
-    if !as_json {
+    let is_on = database::facts(db).await?.row_level_security;
+    if as_json {
+        output::json(&json!({"part": "row-level security", "tables": [], "present": is_on}))?;
+    } else {
+        table.add_row(["row-level security", "", if is_on { "on" } else { "off" }]);
         output::line(&table.to_string())?;
     }
     Ok(())

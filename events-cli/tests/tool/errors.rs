@@ -24,6 +24,11 @@ async fn what_cannot_be_asked_for_is_refused(db: Arc<TestDb>) {
         let said = run_at(&db.url, ["tail", "--team", team]).failed(1);
         assert!(said.contains("team"), "{said}");
     }
+    if db.db.get_database_backend() != DbBackend::Postgres {
+        for arguments in ["migrate up --app-role app", "migrate down --app-role app --yes"] {
+            assert!(run(&db, arguments).failed(2).contains("only PostgreSQL"));
+        }
+    }
     for (arguments, expected) in [
         ("tail", "--team <TEAM>|--all-teams"),
         ("tail --team 7 --all-teams", "cannot be used with"),
@@ -34,6 +39,9 @@ async fn what_cannot_be_asked_for_is_refused(db: Arc<TestDb>) {
         ("export --team 7 --all-teams-role jobs", "cannot be used with"),
         ("timeline campaign --team 7", "<OBJECT_ID>"),
         ("migrate", "Usage: events migrate"),
+        ("migrate up --delivery-role jobs", "--app-role"),
+        ("migrate up --app-role app --team-table campaigns", "two names"),
+        ("migrate roles", "--app-role"),
         ("nothing", "unrecognized subcommand"),
     ] {
         let ran = run(&db, arguments);

@@ -7,7 +7,7 @@ use events_sea_orm::migration::activity_events::{
 use indicatif::{ProgressBar, ProgressStyle};
 use sea_orm::DatabaseConnection;
 
-use crate::{failure::Failure, output};
+use crate::{failure::Failure, output, parse};
 
 /// Make the rows of an earlier table into events
 ///
@@ -28,7 +28,7 @@ pub(super) struct FromActivityEvents {
     #[arg(long = "ignore-column", value_name = "COLUMN")]
     ignored: Vec<String>,
     /// What rows of a type become, such as Launch=launch_approved; may be repeated
-    #[arg(long = "event-type", value_parser = pair, value_name = "OLD=NEW")]
+    #[arg(long = "event-type", value_parser = parse::pair, value_name = "OLD=NEW")]
     event_types: Vec<(String, String)>,
     /// The team of rows that have none
     #[arg(long, value_name = "TEAM")]
@@ -66,17 +66,8 @@ enum Part {
     Reason,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() => {
-            Ok((left.to_owned(), right.to_owned()))
-        }
-        _ => Err("expected two names and `=` between them".to_owned()),
-    }
-}
-
 fn column(text: &str) -> Result<(Part, String), String> {
-    let (part, column) = pair(text)?;
+    let (part, column) = parse::pair(text)?;
     let names = || {
         let names = Part::value_variants().iter().filter_map(Part::to_possible_value);
         names.map(|name| name.get_name().to_owned()).collect::<Vec<_>>().join(", ")
