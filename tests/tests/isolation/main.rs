@@ -4,7 +4,9 @@
 mod migration;
 mod pooler;
 mod rights;
+mod surface;
 mod verify;
+mod world;
 
 use events_sea_orm::migration as steps;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
