@@ -1,9 +1,13 @@
 //! No team reads, receives or causes what is of another; where the database keeps them apart, it is asked as the role of the
 //! application.
 
+mod connections;
 mod migration;
+mod plans;
 mod pooler;
 mod rights;
+mod side_channels;
+mod startup;
 mod surface;
 mod verify;
 mod world;

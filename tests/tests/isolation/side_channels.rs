@@ -1,0 +1,225 @@
+//! Ways around a policy by SQL of one's own: what each shows is decided here, and told in the module `security`.
+
+use std::sync::Arc;
+
+use events_sea_orm::threads::message;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Statement, TransactionTrait};
+use tests::{
+    TestDb,
+    roles::{quoted, run},
+};
+
+use crate::{
+    as_team, insert_event, texts,
+    world::{A, B, World, says_nothing_of},
+};
+
+tests::on_postgres! {
+    every_way_to_read_a_table_is_held_by_the_policy,
+    conditions_and_functions_are_not_shown_other_rows,
+    unique_keys_tell_of_existence_and_nothing_else,
+    foreign_keys_tell_of_existence_and_nothing_else,
+    sequences_and_statistics_are_closed,
+    an_estimate_is_of_the_whole_table,
+    the_application_may_set_another_team_by_sql_of_its_own,
+    errors_of_the_database_name_nothing_of_another_team,
+}
+
+/// What these statements of team B answer, as text.
+async fn ask(db: &DatabaseConnection, sql: &str) -> Result<Vec<String>, DbErr> {
+    let txn = db.begin().await?;
+    let set = "SELECT set_config('app.team_id', $1, true)";
+    txn.execute_raw(Statement::from_sql_and_values(sea_orm::DbBackend::Postgres, set, [B.into()])).await?;
+    let rows = txn.query_all_raw(Statement::from_string(sea_orm::DbBackend::Postgres, sql)).await?;
+    rows.iter().map(|row| Ok(row.try_get_by_index::<Option<String>>(0)?.unwrap_or_default())).collect()
+}
+
+async fn every_way_to_read_a_table_is_held_by_the_policy(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    for sql in [
+        "SELECT e::text FROM events e",
+        "SELECT t::text FROM (TABLE events) t",
+        "SELECT t::text FROM events t TABLESAMPLE BERNOULLI (100)",
+        "WITH t AS MATERIALIZED (SELECT * FROM events) SELECT t::text FROM t",
+        "SELECT x::text FROM threads t RIGHT JOIN thread_messages x ON true",
+        "SELECT min(team_id)::text FROM events",
+        "SELECT string_agg(event_data::text, '') FROM events",
+        "SELECT query_to_xml('SELECT * FROM events', true, false, '')::text",
+        "SELECT table_to_xml('events', true, false, '')::text",
+        "SELECT database_to_xml(true, false, '')::text",
+        "SELECT (SELECT e FROM events e LIMIT 1)::text",
+        "SELECT e.*::text FROM deals d, LATERAL (SELECT * FROM events) e",
+        "SELECT ctid::text FROM events WHERE ctid = '(0,1)'",
+        "DELETE FROM notification_preferences RETURNING team_id::text",
+        "UPDATE notifications SET read_at = now() RETURNING team_id::text",
+    ] {
+        let found = ask(&world.pool, sql).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+        assert!(found.iter().all(|row| !row.contains(A)), "{sql}: {found:?}");
+    }
+    // A copy made with one's own right is of one's own rows.
+    let copied = as_team(&world.pool, B, "CREATE TEMPORARY TABLE mine AS TABLE events").await.unwrap();
+    assert_eq!(copied, 0);
+    world.close().await;
+}
+
+async fn conditions_and_functions_are_not_shown_other_rows(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    // Each would fail on a row of team A, or say what is in it.
+    for sql in [
+        format!("SELECT id::text FROM events WHERE 1 / (CASE WHEN team_id = '{A}' THEN 0 ELSE 1 END) = 1"),
+        "SELECT id::text FROM events WHERE (event_data ->> 'x' || 'x')::int = 1".to_owned(),
+        "SELECT id::text FROM events ORDER BY (actor_id)::int".to_owned(),
+        "SELECT count(*)::text FROM events GROUP BY (team_id)::int".to_owned(),
+    ] {
+        assert_eq!(ask(&world.pool, &sql).await.unwrap(), Vec::<String>::new(), "{sql}");
+    }
+    // As cheap as a function can say that it is, it is called after the policy: nothing says that it is leakproof.
+    let leak = "CREATE FUNCTION pg_temp.leak(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS \
+                $$ BEGIN RAISE EXCEPTION 'leaked %', $1; END $$";
+    let txn = world.pool.begin().await.unwrap();
+    run(&txn, &format!("SELECT set_config('app.team_id', '{B}', true)")).await;
+    run(&txn, leak).await;
+    assert_eq!(
+        texts(&txn, "SELECT id::text FROM events WHERE pg_temp.leak(team_id)").await,
+        Vec::<String>::new()
+    );
+    let leakproof =
+        txn.execute_unprepared("ALTER FUNCTION pg_temp.leak(text) LEAKPROOF").await.unwrap_err().to_string();
+    assert!(leakproof.contains("only superuser can define a leakproof function"), "{leakproof}");
+    drop(txn);
+    world.close().await;
+}
+
+async fn unique_keys_tell_of_existence_and_nothing_else(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    let id = texts(&world.db.db, "SELECT id::text FROM events LIMIT 1").await.remove(0);
+    // Numbers of events are random enough not to be guessed; whoever knows one learns that it is taken.
+    let probe = |id: &str| {
+        format!(
+            "INSERT INTO events (id, team_id, event_type, unit_id, event_data, context, occurred_at) \
+             VALUES ('{id}', '{B}', 'probe', '{id}', '{{}}', '{{}}', now())"
+        )
+    };
+    let taken = as_team(&world.pool, B, &probe(&id)).await.unwrap_err().to_string();
+    says_nothing_of(A, &taken);
+    // Keys of the other tables begin with the team, or hold it: nothing of another team collides.
+    for sql in [
+        format!(
+            "INSERT INTO threads (team_id, object_type, object_id, scope) SELECT '{B}', object_type, object_id, scope FROM threads"
+        ),
+        format!("INSERT INTO threads (team_id, object_type, object_id) VALUES ('{B}', 'deal', '1')"),
+        format!(
+            "INSERT INTO notifications (team_id, user_id, event_id, event_type) VALUES ('{B}', 'user', '{id}', 'CREATED')"
+        ),
+        format!(
+            "INSERT INTO notification_preferences (team_id, user_id, wanted) VALUES ('{B}', 'user', true)"
+        ),
+        format!(
+            "INSERT INTO event_daily_counts (team_id, day, event_type, object_type, count) VALUES ('{B}', current_date, 'CREATED', 'deal', 1)"
+        ),
+    ] {
+        as_team(&world.pool, B, &sql).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+    world.close().await;
+}
+
+async fn foreign_keys_tell_of_existence_and_nothing_else(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    let before = world.all_of(A).await;
+    let thread = texts(&world.db.db, "SELECT id::text FROM threads LIMIT 1").await.remove(0);
+    let into = |thread: &str| {
+        format!(
+            "INSERT INTO thread_messages (thread_id, team_id, kind, body, data) VALUES ({thread}, '{B}', 'user', 'x', '{{}}')"
+        )
+    };
+    // The key is checked by the owner, so a message may name another team's thread. It is and stays B's.
+    as_team(&world.pool, B, &into(&thread)).await.unwrap();
+    let missing = as_team(&world.pool, B, &into("999999")).await.unwrap_err().to_string();
+    assert!(missing.contains("foreign key"), "{missing}");
+    assert_eq!(world.all_of(A).await, before);
+    let a = world.team(A);
+    let shown = message::Entity::find().all(&a).await.unwrap();
+    assert!(shown.iter().all(|message| message.team_id == A), "{shown:?}");
+    world.close().await;
+}
+
+async fn sequences_and_statistics_are_closed(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    run(&world.db.db, "ANALYZE").await;
+    for sequence in [
+        "events_seq_seq",
+        "threads_id_seq",
+        "thread_messages_id_seq",
+        "notifications_id_seq",
+        "notification_preferences_id_seq",
+    ] {
+        for sql in [
+            format!("SELECT last_value::text FROM {sequence}"),
+            format!("SELECT nextval('{sequence}')::text"),
+            format!("SELECT setval('{sequence}', 1)::text"),
+        ] {
+            let refused = ask(&world.pool, &sql).await.unwrap_err().to_string();
+            assert!(refused.contains("permission denied"), "{sql}: {refused}");
+        }
+    }
+    let values = "SELECT most_common_vals::text FROM pg_stats WHERE tablename IN ('events', 'threads', 'notifications', 'event_daily_counts')";
+    assert_eq!(ask(&world.pool, values).await.unwrap(), Vec::<String>::new());
+    world.close().await;
+}
+
+/// How large the tables are, and so how much all teams do together, can be read from the catalog by any role.
+async fn an_estimate_is_of_the_whole_table(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    run(&world.db.db, "ANALYZE").await;
+    let rows =
+        ask(&world.pool, "SELECT reltuples::bigint::text FROM pg_class WHERE oid = 'events'::regclass")
+            .await
+            .unwrap();
+    assert_eq!(rows, ["3"]);
+    // The plan of a query shows rows that a filter removed, and never what is in them.
+    let plan = ask(
+        &world.pool,
+        "EXPLAIN (ANALYZE, VERBOSE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT * FROM events",
+    )
+    .await
+    .unwrap();
+    says_nothing_of(A, &plan.join("\n"));
+    world.close().await;
+}
+
+/// The setting is the application's to make: it holds against a forgotten condition, not against SQL that somebody slips in.
+async fn the_application_may_set_another_team_by_sql_of_its_own(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    assert_eq!(as_team(&world.pool, A, "SELECT * FROM events").await.unwrap(), 3);
+    let roles = world.roles.as_ref().unwrap();
+    let txn = world.pool.begin().await.unwrap();
+    run(&txn, &format!("SET LOCAL ROLE {}", quoted(&roles.delivery))).await;
+    assert_eq!(texts(&txn, "SELECT count(*)::text FROM events").await, ["3"]);
+    drop(txn);
+    // What it cannot do even so is to change the past.
+    let error = as_team(&world.pool, A, "DELETE FROM events").await.unwrap_err().to_string();
+    assert!(error.contains("permission denied"), "{error}");
+    world.close().await;
+}
+
+async fn errors_of_the_database_name_nothing_of_another_team(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    world.fill(A).await;
+    for sql in [
+        insert_event(A).replace(A, "somebody else"),
+        "INSERT INTO thread_messages (thread_id, team_id, kind, body, data) VALUES (1, 'x', 'user', 'x', '{}')".to_owned(),
+        "SELECT * FROM events FOR UPDATE".to_owned(),
+        "INSERT INTO event_daily_counts (team_id, day, event_type, count) VALUES ('x', current_date, 'x', 1)".to_owned(),
+    ] {
+        let error = as_team(&world.pool, B, &sql).await.unwrap_err();
+        says_nothing_of(A, &format!("{error} {error:?}"));
+    }
+    world.close().await;
+}
