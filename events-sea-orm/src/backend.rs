@@ -9,6 +9,7 @@ pub(crate) mod guards;
 pub(crate) mod isolation;
 #[cfg(feature = "notifications")]
 pub(crate) mod notifications;
+pub(crate) mod retention;
 #[cfg(feature = "threads")]
 pub(crate) mod threads;
 pub(crate) mod tokens;

@@ -214,7 +214,14 @@ pub enum Refused {
 
 /// The call by which an application adds to this table of ours.
 fn own_call(table: &str) -> &'static str {
-    if table.to_ascii_lowercase().contains("thread") { "`Thread::post`" } else { "`emit`" }
+    let table = table.to_ascii_lowercase();
+    if table.contains("thread") {
+        "`Thread::post`"
+    } else if table.starts_with("event_") {
+        "`retention`"
+    } else {
+        "`emit`"
+    }
 }
 
 /// An object as errors name it.

@@ -55,6 +55,7 @@ pub mod migration;
 pub mod notifications;
 mod observe;
 mod record;
+pub mod retention;
 mod row_level_security;
 mod saves;
 mod scope;

@@ -29,8 +29,10 @@ mod m0003_notifications;
 #[cfg(feature = "analytics")]
 mod m0004_analytics;
 mod m0005_guards;
+mod m0006_retention;
 #[cfg(feature = "notifications")]
 pub mod notifications;
+pub mod retention;
 #[cfg(feature = "threads")]
 pub mod threads;
 

@@ -32,7 +32,7 @@ pub(crate) const CHUNK_EVENTS: usize = 5_000;
 
 /// The tables that are ours.
 pub(crate) fn own_tables() -> impl Iterator<Item = &'static str> {
-    let tables = std::iter::once(event::Entity.table_name());
+    let tables = std::iter::once(event::Entity.table_name()).chain(crate::retention::own_tables());
     #[cfg(feature = "threads")]
     let tables = tables.chain([threads::thread::Entity.table_name(), threads::message::Entity.table_name()]);
     #[cfg(feature = "notifications")]

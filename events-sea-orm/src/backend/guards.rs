@@ -5,12 +5,15 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, sqlx};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, RuntimeErr, Statement, sqlx};
 
 use crate::verify::{GuardFinding, GuardProblem};
 
 /// What a statement is told that would change or remove an event.
 const REFUSED: &str = "events are append-only: they cannot be changed or removed";
+
+/// What a statement is told that would change the record of purges.
+const PURGES_REFUSED: &str = "event_purges is append-only: what was removed stays on record";
 
 /// What an INSERT is told on SQLite if an event of its id is there, since it may be an `INSERT OR REPLACE`.
 const THERE_ALREADY: &str = "events are append-only: an event of this id is there already";
@@ -38,7 +41,7 @@ pub(crate) async fn missing(db: &impl ConnectionTrait) -> Result<Vec<String>, Db
                 statements.extend(finding.mend);
             }
             // What is there cannot be seen: all of it is made anew.
-            GuardProblem::Unseen => statements.extend(mysql::all()),
+            GuardProblem::Unseen => statements.extend(mysql::all(db).await?),
             _ => {}
         }
     }
@@ -53,6 +56,30 @@ pub(crate) fn remove(backend: DbBackend) -> Vec<String> {
         DbBackend::MySql => mysql::remove(),
         _ => sqlite::remove(),
     }
+}
+
+/// The statements that take back what the tables of purges do not take with them.
+#[cfg(feature = "migration")]
+pub(crate) fn remove_of_purges(backend: DbBackend) -> Vec<String> {
+    match backend {
+        DbBackend::Postgres => postgres::remove_of_purges(),
+        _ => Vec::new(),
+    }
+}
+
+/// Purges that were committed without saying how many events they removed: none of ours.
+const OPEN_PURGES: &str = "SELECT count(*) AS open FROM event_purges WHERE removed IS NULL";
+
+async fn open_purges(db: &impl ConnectionTrait) -> Result<Option<GuardFinding>, DbErr> {
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), OPEN_PURGES)).await?;
+    let open: i64 = row.map_or(Ok(0), |row| row.try_get("", "open"))?;
+    Ok((open > 0).then(|| GuardFinding {
+        problem: GuardProblem::OpenPurge,
+        table: "event_purges".to_owned(),
+        name: open.to_string(),
+        hardened: false,
+        mend: Some("UPDATE event_purges SET removed = 0 WHERE removed IS NULL;".to_owned()),
+    }))
 }
 
 /// Whether the user may not make triggers: on MariaDB and MySQL many applications' users may not, and with a binary log

@@ -15,21 +15,8 @@ impl MigrationName for Migration {
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
-    /// Makes what the self-check misses: nothing, if all of it is there.
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        for sql in guards::missing(db).await? {
-            match db.execute_unprepared(&sql).await {
-                Err(error) if guards::is_denied(db.get_database_backend(), &error) => {
-                    // An application without guards beats none at all. The self-check goes on reporting them.
-                    tracing::warn!(%error, %sql, "a guard of the events table could not be made: let an administrator run this statement");
-                }
-                result => {
-                    result?;
-                }
-            }
-        }
-        Ok(())
+        make(manager.get_connection()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -39,4 +26,20 @@ impl MigrationTrait for Migration {
         }
         Ok(())
     }
+}
+
+/// Makes what the self-check misses: nothing, if all of it is there.
+pub(super) async fn make(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    for sql in guards::missing(db).await? {
+        match db.execute_unprepared(&sql).await {
+            Err(error) if guards::is_denied(db.get_database_backend(), &error) => {
+                // An application without guards beats none at all. The self-check goes on reporting them.
+                tracing::warn!(%error, %sql, "a guard of the events table could not be made: let an administrator run this statement");
+            }
+            result => {
+                result?;
+            }
+        }
+    }
+    Ok(())
 }

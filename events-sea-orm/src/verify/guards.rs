@@ -41,6 +41,8 @@ pub enum GuardProblem {
     },
     /// An index is missing: timelines are slow, or an event can be recorded twice.
     MissingIndex,
+    /// A purge was left open: on SQLite and MariaDB events that it covers can be removed by hand.
+    OpenPurge,
     /// `events` is no table here, a view maybe: its guards cannot be looked at.
     NotATable,
     /// The connected user may change events as far as its privileges go, and may not see whether triggers refuse it.
@@ -58,12 +60,12 @@ impl GuardFinding {
         &self.problem
     }
 
-    /// The table: `events`, or a partition of it.
+    /// The table: `events`, a partition of it, or `event_purges`.
     pub fn table(&self) -> &str {
         &self.table
     }
 
-    /// The trigger, rule, index, foreign key or user.
+    /// The trigger, rule, index, foreign key or user; how many purges are open.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -109,6 +111,12 @@ impl fmt::Display for GuardFinding {
             ),
             GuardProblem::MissingIndex => {
                 write!(f, "`{table}` has no valid index on ({name}): make it")
+            }
+            GuardProblem::OpenPurge => {
+                write!(
+                    f,
+                    "{name} row(s) of `{table}` are open, which no purge of this library leaves: find out who wrote them"
+                )
             }
             GuardProblem::NotATable => write!(
                 f,

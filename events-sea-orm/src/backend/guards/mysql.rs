@@ -2,46 +2,81 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
-use super::{REFUSED, create_index, missing_indexes, problem};
+use super::{PURGES_REFUSED, REFUSED, create_index, missing_indexes, open_purges, problem};
 use crate::verify::{GuardFinding, GuardProblem};
 
-/// Triggers: name, when, and what they do, one statement each, so that any client can send them.
-fn triggers() -> [(&'static str, &'static str, String); 3] {
+/// A trigger: its table, its name, when it fires, and the one statement that it is.
+struct Trigger {
+    table: &'static str,
+    name: &'static str,
+    when: &'static str,
+    body: String,
+}
+
+fn triggers(with_purges: bool) -> Vec<Trigger> {
+    let trigger = |table, name, when, body: &str| Trigger { table, name, when, body: body.to_owned() };
     let refuse = format!("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{REFUSED}'");
-    [
-        ("events_no_update", "BEFORE UPDATE", refuse.clone()),
-        ("events_no_delete", "BEFORE DELETE", refuse),
+    // The row stays in the connection's name after its transaction, but by then it says what was removed.
+    let door = format!(
+        "IF NOT EXISTS (SELECT 1 FROM event_purges p WHERE p.removed IS NULL AND p.connection = connection_id() \
+         AND OLD.seq BETWEEN p.first_seq AND p.last_seq AND OLD.recorded_at <= p.recorded_until) THEN {refuse}; END IF"
+    );
+    let refuse_delete = if with_purges { &door } else { &refuse };
+    let mut triggers = vec![
+        trigger("events", "events_no_update", "BEFORE UPDATE", &refuse),
+        trigger("events", "events_no_delete", "BEFORE DELETE", refuse_delete),
         // With 0 the server counts on, whatever was given.
-        (
+        trigger(
+            "events",
             "events_recorded_at",
             "BEFORE INSERT",
-            "SET NEW.recorded_at = utc_timestamp(6), NEW.seq = 0".to_owned(),
+            "SET NEW.recorded_at = utc_timestamp(6), NEW.seq = 0",
         ),
-    ]
+    ];
+    if with_purges {
+        let refuse = format!("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{PURGES_REFUSED}'");
+        let closed = format!("IF OLD.removed IS NOT NULL THEN {refuse}; END IF");
+        triggers.extend([
+            trigger("event_purges", "event_purges_no_update", "BEFORE UPDATE", &closed),
+            trigger("event_purges", "event_purges_no_delete", "BEFORE DELETE", &refuse),
+            // Whoever opens one does so for itself.
+            trigger(
+                "event_purges",
+                "event_purges_connection",
+                "BEFORE INSERT",
+                "SET NEW.connection = connection_id()",
+            ),
+        ]);
+    }
+    triggers
 }
 
 /// MySQL has no CREATE OR REPLACE.
-fn create(name: &str, when: &str, body: &str) -> String {
-    format!("DROP TRIGGER IF EXISTS {name};\nCREATE TRIGGER {name} {when} ON events FOR EACH ROW {body};")
+fn create(trigger: &Trigger) -> String {
+    let Trigger { table, name, when, body } = trigger;
+    format!("DROP TRIGGER IF EXISTS {name};\nCREATE TRIGGER {name} {when} ON {table} FOR EACH ROW {body};")
 }
 
 /// All of them, for a user that cannot see which are there.
 #[cfg(feature = "migration")]
-pub(super) fn all() -> impl Iterator<Item = String> {
-    triggers().into_iter().map(|(name, when, body)| create(name, when, &body))
+pub(super) async fn all(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let found = read(db).await?;
+    Ok(triggers(has_purges(&found)).iter().map(create).collect())
 }
 
 #[cfg(feature = "migration")]
 pub(super) fn remove() -> Vec<String> {
-    triggers().iter().map(|(name, ..)| format!("DROP TRIGGER IF EXISTS {name}")).collect()
+    triggers(false).iter().map(|trigger| format!("DROP TRIGGER IF EXISTS {}", trigger.name)).collect()
 }
 
 const CATALOG: &str = "SELECT 'table' AS kind, CAST(TABLE_TYPE AS CHAR) AS name, CAST(DATABASE() AS CHAR) AS state, \
      CAST(CONCAT(CURRENT_USER(), ' ', VERSION()) AS CHAR) AS definition \
      FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'events' \
+     UNION ALL SELECT 'purges', CAST(TABLE_NAME AS CHAR), '', NULL \
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'event_purges' \
      UNION ALL SELECT 'trigger', CAST(TRIGGER_NAME AS CHAR), CAST(CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION) AS CHAR), \
      CAST(ACTION_STATEMENT AS CHAR) FROM information_schema.TRIGGERS \
-     WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE = 'events' \
+     WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE IN ('events', 'event_purges') \
      UNION ALL SELECT 'index', CAST(INDEX_NAME AS CHAR), CAST(MAX(NON_UNIQUE) AS CHAR), \
      CAST(GROUP_CONCAT(COLUMN_NAME ORDER BY SEQ_IN_INDEX) AS CHAR) FROM information_schema.STATISTICS \
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'events' GROUP BY INDEX_NAME";
@@ -54,10 +89,9 @@ struct Row {
     definition: Option<String>,
 }
 
-pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFinding>, DbErr> {
-    let backend = db.get_database_backend();
+async fn read(db: &impl ConnectionTrait) -> Result<Vec<Row>, DbErr> {
     let mut found = Vec::new();
-    for row in db.query_all_raw(Statement::from_string(backend, CATALOG)).await? {
+    for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), CATALOG)).await? {
         found.push(Row {
             kind: row.try_get("", "kind")?,
             name: row.try_get("", "name")?,
@@ -65,14 +99,24 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
             definition: row.try_get("", "definition")?,
         });
     }
+    Ok(found)
+}
+
+/// Whether the step of retention was run, as far as the user may see.
+fn has_purges(found: &[Row]) -> bool {
+    found.iter().any(|row| row.kind == "purges")
+}
+
+pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFinding>, DbErr> {
+    let found = read(db).await?;
     let Some(table) = found.iter().find(|row| row.kind == "table") else {
         return Ok(Vec::new());
     };
     if table.name != "BASE TABLE" {
-        return Ok(vec![finding(GuardProblem::NotATable, "events", None)]);
+        return Ok(vec![finding(GuardProblem::NotATable, "events", "events", None)]);
     }
     let mut grants: Vec<String> = Vec::new();
-    for row in db.query_all_raw(Statement::from_string(backend, "SHOW GRANTS")).await? {
+    for row in db.query_all_raw(Statement::from_string(db.get_database_backend(), "SHOW GRANTS")).await? {
         grants.push(row.try_get_by_index(0)?);
     }
     let mut findings = of_user(&found, table, &grants);
@@ -83,13 +127,16 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
         .collect();
     for (columns, unique) in missing_indexes(&indexes) {
         let (_, sql) = create_index("events", columns, unique);
-        findings.push(finding(GuardProblem::MissingIndex, columns, Some(format!("{sql};"))));
+        findings.push(finding(GuardProblem::MissingIndex, "events", columns, Some(format!("{sql};"))));
+    }
+    if has_purges(&found) {
+        findings.extend(open_purges(db).await?);
     }
     Ok(findings)
 }
 
-fn finding(problem: GuardProblem, name: &str, mend: Option<String>) -> GuardFinding {
-    GuardFinding { problem, table: "events".to_owned(), name: name.to_owned(), hardened: false, mend }
+fn finding(problem: GuardProblem, table: &str, name: &str, mend: Option<String>) -> GuardFinding {
+    GuardFinding { problem, table: table.to_owned(), name: name.to_owned(), hardened: false, mend }
 }
 
 /// The triggers, as far as the user may see them, and what its privileges allow.
@@ -100,20 +147,21 @@ fn of_user(found: &[Row], table: &Row, grants: &[String]) -> Vec<GuardFinding> {
     let mut findings = Vec::new();
     // MariaDB shows the names to whoever may use the table, MySQL shows nothing.
     if holds(&"TRIGGER") || version.contains("MariaDB") {
-        for (name, when, body) in triggers() {
-            let there = found.iter().find(|row| row.kind == "trigger" && row.name == name);
+        for trigger in triggers(has_purges(found)) {
+            let Trigger { table, name, when, body } = &trigger;
+            let there = found.iter().find(|row| row.kind == "trigger" && row.name == *name);
             let there =
-                there.map(|row| format!("{} {}", row.state, row.definition.as_deref().unwrap_or(&body)));
+                there.map(|row| format!("{} {}", row.state, row.definition.as_deref().unwrap_or(body)));
             if let Some(problem) = problem(&format!("{when} {body}"), there.as_deref()) {
-                findings.push(finding(problem, name, Some(create(name, when, &body))));
+                findings.push(finding(problem, table, name, Some(create(&trigger))));
             }
         }
     } else if ["UPDATE", "DELETE"].iter().any(holds) {
-        findings.push(finding(GuardProblem::Unseen, user, None));
+        findings.push(finding(GuardProblem::Unseen, "events", user, None));
     }
     let privileges: Vec<&'static str> = ["DROP", "ALTER", "TRIGGER"].into_iter().filter(holds).collect();
     if !privileges.is_empty() {
-        findings.push(finding(GuardProblem::MayRemove { privileges }, user, None));
+        findings.push(finding(GuardProblem::MayRemove { privileges }, "events", user, None));
     }
     findings
 }

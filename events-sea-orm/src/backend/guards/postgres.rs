@@ -3,7 +3,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Statement};
 
-use super::{REFUSED, create_index, missing_indexes};
+use super::{PURGES_REFUSED, REFUSED, create_index, missing_indexes, open_purges};
 use crate::verify::{GuardFinding, GuardProblem};
 
 /// A trigger of ours.
@@ -20,9 +20,16 @@ struct Guard {
 /// What they all say: names are looked up among PostgreSQL's own alone, whatever the caller's search path.
 const CONFIG: &str = "search_path=pg_catalog";
 
-fn guards() -> [Guard; 3] {
+/// `purges`: the schema of the record of purges, quoted, if there is one.
+fn guards(purges: Option<&str>) -> [Guard; 3] {
+    let door = purges.map_or_else(String::new, |schema| {
+        format!(
+            "IF TG_OP = 'DELETE' THEN IF EXISTS (SELECT FROM {schema}.event_purges p WHERE p.removed IS NULL AND p.xid = pg_current_xact_id() \
+             AND OLD.seq BETWEEN p.first_seq AND p.last_seq AND OLD.recorded_at <= p.recorded_until) THEN RETURN OLD; END IF; END IF; "
+        )
+    });
     let refuse = format!(
-        "BEGIN RAISE EXCEPTION '% on \"%\" refused: {REFUSED}', TG_OP, TG_TABLE_NAME USING ERRCODE = '55000'; END"
+        "BEGIN {door}RAISE EXCEPTION '% on \"%\" refused: {REFUSED}', TG_OP, TG_TABLE_NAME USING ERRCODE = '55000'; END"
     );
     [
         Guard {
@@ -48,6 +55,25 @@ fn guards() -> [Guard; 3] {
             body: "BEGIN NEW.recorded_at := clock_timestamp(); RETURN NEW; END".to_owned(),
             always: false,
         },
+    ]
+}
+
+/// Those of the record of purges: a row may say once how many events were removed.
+fn guards_of_purges() -> [Guard; 2] {
+    let refuse = format!(
+        "BEGIN IF TG_OP = 'UPDATE' THEN IF OLD.removed IS NULL AND to_jsonb(OLD) - 'removed' = to_jsonb(NEW) - 'removed' THEN RETURN NEW; END IF; END IF; \
+         RAISE EXCEPTION '% refused: {PURGES_REFUSED}', TG_OP USING ERRCODE = '55000'; END"
+    );
+    let guard = |name, definition| Guard {
+        name,
+        definition,
+        function: "event_purges_refuse_change",
+        body: refuse.clone(),
+        always: true,
+    };
+    [
+        guard("event_purges_no_change", "BEFORE DELETE OR UPDATE FOR EACH ROW"),
+        guard("event_purges_no_truncate", "BEFORE TRUNCATE FOR EACH STATEMENT"),
     ]
 }
 
@@ -96,12 +122,24 @@ pub(super) fn remove() -> Vec<String> {
     functions.iter().map(|name| format!("DROP FUNCTION IF EXISTS {name}() CASCADE")).collect()
 }
 
-/// `events` or a partition of it, names quoted.
+#[cfg(feature = "migration")]
+pub(super) fn remove_of_purges() -> Vec<String> {
+    vec!["DROP FUNCTION IF EXISTS event_purges_refuse_change() CASCADE".to_owned()]
+}
+
+/// A table with names quoted.
 struct Table {
     oid: i64,
     schema: String,
     name: String,
-    is_partition: bool,
+    role: Role,
+}
+
+#[derive(PartialEq, Eq)]
+enum Role {
+    Events,
+    Partition,
+    Purges,
 }
 
 impl Table {
@@ -122,22 +160,25 @@ struct Found {
     language: String,
 }
 
-/// The table and its partitions, and what they have. A trigger is written without the names of table and function,
-/// which depend on the search path.
-const CATALOG: &str = r"WITH root AS (
-        SELECT oid, relkind, relrowsecurity FROM pg_catalog.pg_class WHERE oid = to_regclass('events')::oid
+/// The table, its partitions and the record of purges, and what they have. A trigger is written without the names of table
+/// and function, which depend on the search path.
+const CATALOG: &str = r"WITH events AS (
+        SELECT c.oid, c.relrowsecurity, n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.oid = to_regclass('events')::oid
     ), tree AS (
-        SELECT oid FROM root UNION SELECT p.relid::oid FROM root CROSS JOIN LATERAL pg_partition_tree(root.oid::regclass) p
+        SELECT oid, 'events' AS role FROM events
+        UNION ALL SELECT p.relid::oid, 'partition' FROM events CROSS JOIN LATERAL pg_partition_tree(events.oid::regclass) p WHERE p.relid <> events.oid
+        UNION ALL SELECT to_regclass(format('%I.event_purges', nspname))::oid, 'purges' FROM events
     )
     SELECT 'table' AS kind, c.oid::bigint AS table_oid, quote_ident(c.relname) AS name, quote_ident(n.nspname) AS definition,
-        CASE WHEN c.relkind NOT IN ('r', 'p') THEN 'not a table' WHEN c.oid = root.oid THEN 'root' ELSE 'partition' END AS enabled,
-        root.relrowsecurity::text AS body, '' AS config, '' AS language
-    FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace CROSS JOIN root
+        tree.role AS enabled, (SELECT relrowsecurity::text FROM events) AS body, has_table_privilege(c.oid, 'SELECT')::text AS config,
+        c.relkind::text AS language
+    FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     UNION ALL
     SELECT 'trigger', t.tgrelid::bigint, t.tgname::text,
         regexp_replace(pg_get_triggerdef(t.oid, true), '^CREATE TRIGGER .*? (BEFORE|AFTER|INSTEAD OF) (.*?) ON .* FOR EACH (.*) EXECUTE FUNCTION .*$', '\1 \2 FOR EACH \3'),
         t.tgenabled::text, p.prosrc, array_to_string(coalesce(p.proconfig, '{}'), ','), l.lanname::text
-    FROM tree JOIN pg_catalog.pg_trigger t ON t.tgrelid = tree.oid AND t.tgname LIKE 'events\_%'
+    FROM tree JOIN pg_catalog.pg_trigger t ON t.tgrelid = tree.oid AND (NOT t.tgisinternal OR t.tgparentid <> 0)
     JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_language l ON l.oid = p.prolang
     UNION ALL
     SELECT 'rule', r.ev_class::bigint, quote_ident(r.rulename), '', '', '', '', ''
@@ -146,44 +187,50 @@ const CATALOG: &str = r"WITH root AS (
     SELECT 'index', i.indrelid::bigint, '', (SELECT string_agg(a.attname, ',' ORDER BY k.place)
         FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum),
         i.indisunique::text, '', '', ''
-    FROM root JOIN pg_catalog.pg_index i ON i.indrelid = root.oid AND i.indisvalid AND i.indpred IS NULL";
+    FROM events JOIN pg_catalog.pg_index i ON i.indrelid = events.oid AND i.indisvalid AND i.indpred IS NULL";
 
 pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFinding>, DbErr> {
     let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), CATALOG)).await?;
-    let (mut tables, mut found, mut hardened) = (Vec::new(), Vec::new(), false);
+    let (mut tables, mut found, mut hardened, mut reads_purges) = (Vec::new(), Vec::new(), false, false);
     for row in rows {
         let row = read(&row)?;
-        if row.kind == "table" {
-            if row.enabled == "not a table" {
-                return Ok(vec![not_a_table()]);
-            }
-            hardened = row.body == "true";
-            let is_partition = row.enabled == "partition";
-            tables.push(Table { oid: row.table, schema: row.definition, name: row.name, is_partition });
-        } else {
+        if row.kind != "table" {
             found.push(row);
+            continue;
         }
+        let role = match &*row.enabled {
+            "events" if !["r", "p"].contains(&&*row.language) => return Ok(vec![not_a_table()]),
+            "events" => Role::Events,
+            "purges" => Role::Purges,
+            _ => Role::Partition,
+        };
+        hardened = row.body == "true";
+        reads_purges |= role == Role::Purges && row.config == "true";
+        tables.push(Table { oid: row.table, schema: row.definition, name: row.name, role });
     }
+    let purges = tables.iter().find(|table| table.role == Role::Purges).map(|table| &*table.schema);
     let mut findings = Vec::new();
     for table in &tables {
         let has = |kind: &'static str| {
             found.iter().filter(move |row: &&Found| row.kind == kind && row.table == table.oid)
         };
         let mut add = |problem, name: &str, mend| {
-            findings.push(GuardFinding {
-                problem,
-                table: if table.is_partition { table.full_name() } else { "events".to_owned() },
-                name: name.to_owned(),
-                hardened,
-                mend: Some(mend),
-            });
+            let table = match table.role {
+                Role::Partition => table.full_name(),
+                _ => table.name.clone(),
+            };
+            findings.push(GuardFinding { problem, table, name: name.to_owned(), hardened, mend: Some(mend) });
         };
-        for guard in guards() {
+        let guards: Vec<Guard> = match table.role {
+            Role::Purges => guards_of_purges().into(),
+            _ => guards(purges).into(),
+        };
+        for guard in guards {
             let there = has("trigger").find(|row| row.name == guard.name);
             let Some(problem) = guard.problem(there) else {
                 continue;
             };
-            let handed_down = table.is_partition && guard.is_handed_down();
+            let handed_down = table.role == Role::Partition && guard.is_handed_down();
             match problem {
                 // Mended with the parent's.
                 GuardProblem::Missing | GuardProblem::Altered if handed_down => {}
@@ -195,7 +242,7 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
             let mend = format!("DROP RULE {} ON {};", rule.name, table.full_name());
             add(GuardProblem::Rule, &rule.name, mend);
         }
-        if !table.is_partition {
+        if table.role == Role::Events {
             let indexes: Vec<(&str, bool)> =
                 has("index").map(|row| (&*row.definition, row.enabled == "true")).collect();
             for (columns, unique) in missing_indexes(&indexes) {
@@ -204,6 +251,9 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
                 add(GuardProblem::MissingIndex, columns, mend);
             }
         }
+    }
+    if reads_purges {
+        findings.extend(open_purges(db).await?);
     }
     Ok(findings)
 }

@@ -2,17 +2,26 @@
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
-use super::{REFUSED, THERE_ALREADY, create_index, missing_indexes, problem};
+use super::{PURGES_REFUSED, REFUSED, THERE_ALREADY, create_index, missing_indexes, open_purges, problem};
 use crate::verify::{GuardFinding, GuardProblem};
 
-/// Triggers by name, each as SQLite keeps its text.
-fn triggers() -> [(&'static str, String); 4] {
+/// A trigger: its table, its name, and its text as SQLite keeps it.
+type Trigger = (&'static str, &'static str, String);
+
+fn triggers(with_purges: bool) -> Vec<Trigger> {
     let refuse = |message: &str| format!("BEGIN SELECT RAISE(ABORT, '{message}'); END");
-    [
-        ("events_no_update", format!("BEFORE UPDATE ON events {}", refuse(REFUSED))),
-        ("events_no_delete", format!("BEFORE DELETE ON events {}", refuse(REFUSED))),
+    let door = match with_purges {
+        false => String::new(),
+        true => "WHEN NOT EXISTS (SELECT 1 FROM event_purges WHERE removed IS NULL \
+                 AND OLD.seq BETWEEN first_seq AND last_seq AND OLD.recorded_at <= recorded_until) "
+            .to_owned(),
+    };
+    let mut triggers = vec![
+        ("events", "events_no_update", format!("BEFORE UPDATE ON events {}", refuse(REFUSED))),
+        ("events", "events_no_delete", format!("BEFORE DELETE ON events {door}{}", refuse(REFUSED))),
         // A number that is not given is -1 here. Within a statement 'now' is one moment, so a given time is another.
         (
+            "events",
             "events_no_replace",
             format!(
                 "BEFORE INSERT ON events \
@@ -24,18 +33,40 @@ fn triggers() -> [(&'static str, String); 4] {
         ),
         // -1 may have been given all the same.
         (
+            "events",
             "events_no_seq",
             format!(
                 "AFTER INSERT ON events WHEN NEW.seq < 1 {}",
                 refuse("events are append-only: seq is given by the database")
             ),
         ),
-    ]
-    .map(|(name, body)| (name, format!("CREATE TRIGGER {name} {body}")))
+    ];
+    if with_purges {
+        let refuse = refuse(PURGES_REFUSED);
+        triggers.extend([
+            (
+                "event_purges",
+                "event_purges_no_update",
+                format!("BEFORE UPDATE ON event_purges WHEN OLD.removed IS NOT NULL {refuse}"),
+            ),
+            ("event_purges", "event_purges_no_delete", format!("BEFORE DELETE ON event_purges {refuse}")),
+            (
+                "event_purges",
+                "event_purges_no_replace",
+                format!(
+                    "BEFORE INSERT ON event_purges WHEN EXISTS (SELECT 1 FROM event_purges WHERE id = NEW.id) {refuse}"
+                ),
+            ),
+        ]);
+    }
+    triggers
+        .into_iter()
+        .map(|(table, name, body)| (table, name, format!("CREATE TRIGGER {name} {body}")))
+        .collect()
 }
 
 const CATALOG: &str = "SELECT type AS kind, name, coalesce(sql, '') AS definition, 0 AS is_unique FROM sqlite_schema \
-     WHERE lower(tbl_name) = 'events' AND type IN ('table', 'view', 'trigger') \
+     WHERE lower(tbl_name) IN ('events', 'event_purges') AND type IN ('table', 'view', 'trigger') \
      UNION ALL SELECT 'index', name, (SELECT group_concat(name) FROM (SELECT i.name FROM pragma_index_info(l.name) i ORDER BY i.seqno)), \
      \"unique\" FROM pragma_index_list('events') l WHERE NOT partial";
 
@@ -50,26 +81,29 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
             row.try_get::<i64>("", "is_unique")? != 0,
         ));
     }
-    let finding = |problem, name: &str, mend| GuardFinding {
+    let finding = |problem, table: &str, name: &str, mend| GuardFinding {
         problem,
-        table: "events".to_owned(),
+        table: table.to_owned(),
         name: name.to_owned(),
         hardened: false,
         mend,
     };
-    match found.iter().find(|(kind, ..)| kind == "table" || kind == "view") {
+    let is_table = |wanted: &str| {
+        let mut tables = found.iter().filter(|(kind, ..)| kind == "table" || kind == "view");
+        tables.find(|(_, name, ..)| name.eq_ignore_ascii_case(wanted)).map(|(kind, ..)| kind == "table")
+    };
+    match is_table("events") {
         None => return Ok(Vec::new()),
-        Some((kind, ..)) if kind == "view" => {
-            return Ok(vec![finding(GuardProblem::NotATable, "events", None)]);
-        }
-        Some(_) => {}
+        Some(false) => return Ok(vec![finding(GuardProblem::NotATable, "events", "events", None)]),
+        Some(true) => {}
     }
+    let with_purges = is_table("event_purges") == Some(true);
     let mut findings = Vec::new();
-    for (name, sql) in triggers() {
+    for (table, name, sql) in triggers(with_purges) {
         let there = found.iter().find(|(kind, other, ..)| kind == "trigger" && other == name);
         if let Some(problem) = problem(&sql, there.map(|(_, _, definition, _)| &**definition)) {
             let mend = format!("DROP TRIGGER IF EXISTS {name};\n{sql};");
-            findings.push(finding(problem, name, Some(mend)));
+            findings.push(finding(problem, table, name, Some(mend)));
         }
     }
     let indexes: Vec<(&str, bool)> = found
@@ -80,12 +114,15 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
     for (columns, unique) in missing_indexes(&indexes) {
         let (name, sql) = create_index("events", columns, unique);
         let mend = format!("DROP INDEX IF EXISTS {name};\n{sql};");
-        findings.push(finding(GuardProblem::MissingIndex, columns, Some(mend)));
+        findings.push(finding(GuardProblem::MissingIndex, "events", columns, Some(mend)));
+    }
+    if with_purges {
+        findings.extend(open_purges(db).await?);
     }
     Ok(findings)
 }
 
 #[cfg(feature = "migration")]
 pub(super) fn remove() -> Vec<String> {
-    triggers().iter().map(|(name, _)| format!("DROP TRIGGER IF EXISTS {name}")).collect()
+    triggers(false).iter().map(|(_, name, _)| format!("DROP TRIGGER IF EXISTS {name}")).collect()
 }
