@@ -1,14 +1,13 @@
 //! There is no way past the guard but a purge: by hand, with a forged record, as the application.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
-use events_sea_orm::{
-    Finding, GuardProblem, Severity,
-    retention::{self, Purge},
-};
-use futures_util::FutureExt;
+use events_sea_orm::{Context, Event, Events, Finding, GuardProblem, Severity, migration, retention};
 use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
-use tests::TestDb;
+use tests::{
+    TestDb,
+    roles::{TestRoles, quoted},
+};
 
 use super::{guard_findings, insert, numbers, on_record, record, run, set_up, until_now};
 
@@ -48,8 +47,6 @@ fn forged(backend: DbBackend, removed: &str) -> String {
 async fn without_the_step_there_is_no_door(db: Arc<TestDb>) {
     db.with_tables().await;
     run(&db.db, &insert(db.db.get_database_backend(), "x")).await;
-    // Not even with a table of that name that nobody's step made.
-    run(&db.db, "CREATE TABLE my_purges (removed int)").await;
     let refused = db.db.execute_unprepared("DELETE FROM events").await.unwrap_err().to_string();
     assert!(refused.contains("append-only"), "{refused}");
     assert_eq!(db.log().await.len(), 1);
@@ -180,60 +177,52 @@ async fn a_door_that_is_altered_is_reported_and_mended(db: Arc<TestDb>) {
     assert_eq!(retention::purge(&db.db, until_now()).await.unwrap().events, 2);
 }
 
-/// Roles are the server's: they go even if the case panics.
+/// With the roles, grants and policies of the isolation steps, whichever came first.
 async fn the_application_cannot_and_the_owner_can_under_row_level_security(db: Arc<TestDb>) {
-    let suffix = uuid::Uuid::new_v4().simple().to_string();
-    let (owner, app) = (format!("ev_owner_{suffix}"), format!("ev_app_{suffix}"));
-    let (database, place) = (db.url.rsplit_once('/').unwrap().1, db.url.split_once('@').unwrap().1);
-    for role in [&owner, &app] {
-        run(&db.db, &format!("CREATE ROLE {role} LOGIN PASSWORD 'secret' NOSUPERUSER")).await;
+    let roles = TestRoles::create(&db).await;
+    migration::up(&db.db).await.unwrap();
+    migration::isolation::up(&db.db, &roles.roles()).await.unwrap();
+    migration::retention::up(&db.db).await.unwrap();
+    migration::isolation::up(&db.db, &roles.roles()).await.unwrap();
+
+    let app = db.open_as(&roles.app, 2).await;
+    let events = Events::builder(app.clone()).build().await.unwrap();
+    for team in ["a", "b", "c"] {
+        let txn = events.begin(Context::team(team)).await.unwrap();
+        txn.emit(Event::custom("ticked")).await.unwrap();
+        txn.commit().await.unwrap();
     }
+    let error = format!("{:?}", retention::purge(&app, until_now()).await.unwrap_err());
+    assert!(error.contains("NotInstalled") && error.contains("permission denied"), "{error}");
+    let forged = forged(DbBackend::Postgres, "NULL");
+    for sql in
+        ["DELETE FROM events", "DELETE FROM event_purges", "INSERT INTO event_holds VALUES ('x', 1)", &forged]
+    {
+        let error = app.execute_unprepared(sql).await.unwrap_err().to_string();
+        assert!(error.contains("permission denied"), "{error}");
+    }
+    // An administrator's mistake: without a record it is still refused.
+    run(&db.db, &format!("GRANT DELETE ON events TO {}", quoted(&roles.app))).await;
     run(
         &db.db,
-        &format!("GRANT CREATE ON SCHEMA public TO {owner}; GRANT CONNECT ON DATABASE {database} TO {app}"),
+        &format!("CREATE POLICY mistake ON events FOR DELETE TO {} USING (true)", quoted(&roles.app)),
     )
     .await;
-    let case = AssertUnwindSafe(async {
-        let as_owner = TestDb::open_with(&format!("postgres://{owner}:secret@{place}"), 3).await;
-        events_sea_orm::migration::up(&as_owner).await.unwrap();
-        events_sea_orm::migration::retention::up(&as_owner).await.unwrap();
-        run(
-            &as_owner,
-            &format!(
-                "ALTER TABLE events ENABLE ROW LEVEL SECURITY; ALTER TABLE events FORCE ROW LEVEL SECURITY; \
-                 CREATE POLICY events_owner_select ON events FOR SELECT TO {owner} USING (true); \
-                 CREATE POLICY events_owner_delete ON events FOR DELETE TO {owner} USING (true); \
-                 CREATE POLICY events_app ON events FOR ALL TO {app} USING (true) WITH CHECK (true); \
-                 GRANT SELECT, INSERT ON events TO {app}"
-            ),
-        )
-        .await;
-        let as_app = TestDb::open_with(&format!("postgres://{app}:secret@{place}"), 2).await;
-        for n in 0..3 {
-            run(&as_app, &insert(DbBackend::Postgres, &format!("x{n}"))).await;
-        }
-        let error = retention::purge(&as_app, until_now()).await.unwrap_err();
-        assert!(matches!(error, retention::PurgeError::NotInstalled { .. }), "{error:?}");
-        assert!(format!("{error:?}").contains("permission denied"), "{error:?}");
-        // With all that an administrator might give it by mistake, but for the record of purges.
-        run(&as_owner, &format!("GRANT DELETE ON events TO {app}; GRANT SELECT ON event_marks, event_holds, event_purges TO {app}")).await;
-        for sql in ["DELETE FROM events", &forged(DbBackend::Postgres, "NULL")] {
-            as_app.execute_unprepared(sql).await.unwrap_err();
-        }
-        assert_eq!(numbers(&db).await.len(), 3);
+    let delete = "SELECT set_config('app.team_id', 'a', false); DELETE FROM events";
+    app.execute_unprepared(delete).await.unwrap_err();
+    assert_eq!(numbers(&db).await, [1, 2, 3]);
 
-        let purge = Purge::recorded_until_now().reason("old").by("ops:ada");
-        let purged = retention::purge(&as_owner, purge).await.unwrap();
-        assert_eq!((purged.events, purged.kept_in_flight), (3, 0));
-        assert_eq!(numbers(&db).await, [0_i64; 0]);
-        as_app.close().await.unwrap();
-        as_owner.close().await.unwrap();
-    });
-    let result = case.catch_unwind().await;
-    for role in [&owner, &app] {
-        run(&db.db, &format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
-    }
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
+    let owner = db.open_as(&roles.owner, 3).await;
+    retention::hold(&owner, "consumer:search", 3).await.unwrap();
+    let purged = retention::purge(&owner, until_now()).await.unwrap();
+    assert_eq!((purged.events, purged.kept_by_hold, purged.kept_in_flight), (2, 1, 0));
+    assert_eq!(numbers(&db).await, [3]);
+    let error = owner.execute_unprepared("DELETE FROM events").await.unwrap_err().to_string();
+    assert!(error.contains("append-only"), "{error}");
+    // The auditor reads the record.
+    let auditor = db.open_as(&roles.auditor, 1).await;
+    assert_eq!(on_record(&auditor).await, [(1, 2, 2)]);
+    for pool in [app, owner, auditor] {
+        pool.close().await.unwrap();
     }
 }

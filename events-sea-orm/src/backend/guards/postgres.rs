@@ -67,7 +67,7 @@ fn guards_of_purges() -> [Guard; 2] {
     let guard = |name, definition| Guard {
         name,
         definition,
-        function: "event_purges_refuse_change",
+        function: "events_refuse_purge_change",
         body: refuse.clone(),
         always: true,
     };
@@ -124,7 +124,7 @@ pub(super) fn remove() -> Vec<String> {
 
 #[cfg(feature = "migration")]
 pub(super) fn remove_of_purges() -> Vec<String> {
-    vec!["DROP FUNCTION IF EXISTS event_purges_refuse_change() CASCADE".to_owned()]
+    vec!["DROP FUNCTION IF EXISTS events_refuse_purge_change() CASCADE".to_owned()]
 }
 
 /// A table with names quoted.

@@ -21,7 +21,7 @@ pub(crate) struct Access {
 }
 
 /// Every table of ours, whichever features an application has: the role that migrates may have others.
-static TABLES: [Access; 8] = [
+static TABLES: [Access; 9] = [
     Access {
         table: EVENTS,
         insert: &[
@@ -79,6 +79,7 @@ static TABLES: [Access; 8] = [
     },
     Access { table: "event_purges", insert: &[], update: &[], delete: [false, false], owner_updates: true },
     Access { table: "event_holds", insert: &[], update: &[], delete: [false, false], owner_updates: true },
+    Access { table: "event_marks", insert: &[], update: &[], delete: [false, false], owner_updates: true },
 ];
 
 impl Access {
