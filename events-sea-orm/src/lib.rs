@@ -81,6 +81,9 @@ mod withhold;
 pub mod guide {}
 #[doc = include_str!("observability.md")]
 pub mod observability {}
+#[cfg(feature = "migration")]
+#[doc = include_str!("security.md")]
+pub mod security {}
 #[doc = include_str!("writes.md")]
 pub mod writes {}
 

@@ -3,6 +3,7 @@
 //! An application that connects as the role of [`Roles::app`] sees and writes the rows of the team that its transaction has
 //! set, and no other; without a team it sees nothing. The library sets the team when a unit of work begins. The role owns no
 //! table, changes no event, and writes neither the number of an event nor the time at which it was recorded.
+//! What is promised, against whom, and how to deploy it step by step: [`security`](crate::security).
 //!
 //! ```
 //! use events_sea_orm::migration::{self, isolation::Roles};

@@ -2,6 +2,7 @@
 //! application.
 
 mod connections;
+mod docs;
 mod migration;
 mod plans;
 mod pooler;

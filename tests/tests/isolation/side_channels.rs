@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use events_sea_orm::threads::message;
+use futures_util::TryStreamExt;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, Statement, TransactionTrait};
 use tests::{
     TestDb,
@@ -60,7 +61,22 @@ async fn every_way_to_read_a_table_is_held_by_the_policy(db: Arc<TestDb>) {
     // A copy made with one's own right is of one's own rows.
     let copied = as_team(&world.pool, B, "CREATE TEMPORARY TABLE mine AS TABLE events").await.unwrap();
     assert_eq!(copied, 0);
+    for sql in ["COPY events TO STDOUT", "COPY (SELECT * FROM thread_messages) TO STDOUT"] {
+        assert_eq!(copy_out(&world.pool, B, sql).await, "");
+        assert!(copy_out(&world.pool, A, sql).await.contains(A));
+    }
     world.close().await;
+}
+
+/// What COPY answers this team.
+async fn copy_out(db: &DatabaseConnection, team: &str, sql: &str) -> String {
+    use sea_orm::sqlx;
+    let mut connection = db.get_postgres_connection_pool().acquire().await.unwrap();
+    let set = format!("SET app.team_id = '{team}'");
+    sqlx::Executor::execute(&mut *connection, sqlx::AssertSqlSafe(set)).await.unwrap();
+    let copied: Vec<_> = connection.copy_out_raw(sql).await.unwrap().try_collect().await.unwrap();
+    sqlx::Executor::execute(&mut *connection, "RESET app.team_id").await.unwrap();
+    copied.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
 }
 
 async fn conditions_and_functions_are_not_shown_other_rows(db: Arc<TestDb>) {
