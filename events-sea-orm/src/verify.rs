@@ -205,9 +205,9 @@ impl Events {
     /// Compares the database with the tracked models that are registered, and lists what it changes unseen.
     ///
     /// It only reads, needs no special rights, and asks a few questions however many models there are. Found are tables
-    /// and columns that are missing, foreign keys by which the database itself changes what would be recorded, and
-    /// guards of the `events` table that do not hold. Not found are triggers and rules of tracked tables, and other
-    /// programs.
+    /// and columns that are missing, foreign keys by which the database itself changes what would be recorded,
+    /// guards of the `events` table that do not hold, and on PostgreSQL what lets a team see or write what is of another
+    /// (see the module `security`). Not found are triggers and rules of tracked tables, and other programs.
     ///
     /// A model registers itself where it is used; one that is linked but never named does not: see
     /// [`verify_with`](Self::verify_with).

@@ -290,7 +290,8 @@ impl Found {
     }
 }
 
-/// Asks six questions where row-level security is on, two where it is not, and none on other databases.
+/// Asks six questions and begins a transaction where row-level security is on, asks two questions where it is not, and none
+/// on other databases.
 pub(super) async fn findings(db: &DatabaseConnection, setting: &str) -> Result<Vec<IsolationFinding>, DbErr> {
     if !has_row_level_security(db.get_database_backend()) {
         return Ok(Vec::new());

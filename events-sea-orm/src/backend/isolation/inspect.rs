@@ -213,7 +213,7 @@ async fn begin_and_read_back(db: &DatabaseConnection, setting: &str) -> Result<b
     let read = "SELECT current_setting($1, true) AS team, pg_backend_pid() AS session";
     let read = read_session(&transaction, read, [setting.into()]).await?;
     transaction.rollback().await?;
-    Ok(set == read && set.0.as_deref() == Some(probe.as_str()))
+    Ok(set == read && set.0.is_some_and(|team| !team.is_empty()))
 }
 
 async fn read_session(
@@ -225,4 +225,43 @@ async fn read_session(
     let row = transaction.query_one_raw(statement).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the session did not answer".to_owned()))?;
     Ok((row.try_get("", "team")?, row.try_get("", "session")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sea_orm::{MockDatabase, RuntimeErr, Value};
+
+    use super::*;
+
+    fn session(team: &str, pid: i32) -> BTreeMap<&'static str, Value> {
+        BTreeMap::from([("team", team.into()), ("session", pid.into())])
+    }
+
+    /// As a pooler answers the two statements of a transaction.
+    async fn check(answers: [(&str, i32); 2], expected: bool) {
+        let answers = answers.map(|(team, pid)| [session(team, pid)]);
+        let db = MockDatabase::new(DbBackend::Postgres).append_query_results(answers).into_connection();
+        assert_eq!(keeps_transactions(&db, "app.team_id").await.ok(), Some(expected));
+    }
+
+    #[tokio::test]
+    async fn statements_that_meet_several_sessions_are_noticed() {
+        check([("probe", 1), ("probe", 1)], true).await;
+        check([("probe", 1), ("probe", 2)], false).await; // somebody else's, of the same name
+        check([("probe", 1), ("", 1)], false).await;
+        check([("", 1), ("", 1)], false).await;
+    }
+
+    #[tokio::test]
+    async fn a_pooler_that_refuses_to_begin_is_none_to_use_and_other_errors_are_errors() {
+        for (said, expected) in
+            [("transaction blocks not allowed in statement pooling mode", Some(false)), ("gone", None)]
+        {
+            let error = DbErr::Query(RuntimeErr::Internal(said.to_owned()));
+            let db = MockDatabase::new(DbBackend::Postgres).append_query_errors([error]).into_connection();
+            assert_eq!(keeps_transactions(&db, "app.team_id").await.ok(), expected);
+        }
+    }
 }
