@@ -188,7 +188,7 @@ async fn up(db: &DatabaseConnection, parts: &Parts) -> Result<(), Failure> {
     for part in [Part::Log].into_iter().chain(parts.named()) {
         let was_there = part.is_there(db).await?;
         part.up(db).await?;
-        let done = if was_there { "was there already" } else { "made" };
+        let done = if was_there { "up to date" } else { "made" };
         output::line(&format!("{}: {done} ({})", part.name(), part.tables().join(", ")))?;
     }
     Ok(())

@@ -116,7 +116,7 @@ async fn tables_are_made_shown_and_dropped(db: Arc<TestDb>) {
     assert!(made.starts_with("log: made (events)\nthreads: made (threads, thread_messages)\n"), "{made}");
     assert_eq!(present(&db), [true, true, false, true, false]);
     let again = run(&db, "migrate up --threads").fine();
-    assert!(again.starts_with("log: was there already (events)\nthreads: was there already"), "{again}");
+    assert!(again.starts_with("log: up to date (events)\nthreads: up to date"), "{again}");
     let shown = run(&db, "migrate status").fine();
     assert!(shown.contains("notifications, notification_preferences"), "{shown}");
     let refused = run(&db, "migrate down --threads").failed(2);
