@@ -18,6 +18,9 @@ pub(crate) struct Connect {
     /// postgres://.., mysql://.. or sqlite://..; also from a file `.env` here or above
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true, value_name = "URL")]
     database_url: Option<String>,
+    /// PostgreSQL: the schema that the tables are in, unless the search path leads there
+    #[arg(long, env = "DATABASE_SCHEMA", global = true, value_name = "SCHEMA")]
+    database_schema: Option<String>,
 }
 
 impl Connect {
@@ -42,6 +45,9 @@ impl Connect {
         }
         let mut options = ConnectOptions::new(url);
         options.max_connections(2).connect_timeout(PATIENCE).acquire_timeout(PATIENCE).sqlx_logging(false);
+        if let Some(schema) = &self.database_schema {
+            options.set_schema_search_path(schema);
+        }
         Database::connect(options).await.map_err(|error| failed(&error.to_string()))
     }
 }

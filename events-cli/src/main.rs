@@ -68,18 +68,18 @@ enum Ended {
 fn main() -> ExitCode {
     // Before the arguments are read, some of which come from the environment.
     if dotenvy::dotenv().is_err_and(|error| !error.not_found()) {
-        eprintln!("events: the file .env cannot be read: its variables are not set");
+        output::note("the file .env cannot be read: its variables are not set");
     }
     let cli = Cli::parse();
     match run(cli) {
         Ok(Ended::Fine) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Ok(Ended::Unclean) => ExitCode::FAILURE,
         Err(Failure::Failed(text)) => {
-            eprintln!("events: {text}");
+            output::note(&text);
             ExitCode::FAILURE
         }
         Err(Failure::Usage(text)) => {
-            eprintln!("events: {text}");
+            output::note(&text);
             ExitCode::from(2)
         }
     }

@@ -7,7 +7,14 @@ use std::time::Duration;
 use clap::Args;
 use events_sea_orm::{EventConnection, EventType, Feed, event};
 
-use crate::{Ended, connect::Connect, failure::Failure, output::Lines, parse, whose::Whose};
+use crate::{
+    Ended,
+    connect::Connect,
+    failure::Failure,
+    output::{self, Lines},
+    parse,
+    whose::Whose,
+};
 
 /// Show the last events of a team, or of all, and those that come
 #[derive(Debug, Args)]
@@ -52,7 +59,7 @@ impl Tail {
         } else {
             let last = self.last(&db).await?;
             if last.is_empty() && self.limit > 0 && !self.json {
-                eprintln!("events: there are none");
+                output::note("there are none");
             }
             lines.print(&last)?;
         }

@@ -38,7 +38,7 @@ impl Timeline {
         if self.json {
             Lines::new(true, true).print(&events)?;
         } else if events.is_empty() {
-            eprintln!("events: nothing is known of this object in this log");
+            output::note("nothing is known of this object in this log");
         } else {
             let mut header = vec!["#", "time (UTC)", "event", "who", "what"];
             if self.whose.is_all() {

@@ -43,7 +43,7 @@ async fn a_file_holds_what_the_log_holds(db: Arc<TestDb>) {
     in_folder(|folder| {
         let path = folder.join("log.jsonl");
         let ran = export_to(&db, &path, "");
-        assert_eq!(ran.stderr, format!("2345 events written to {}\n", path.display()));
+        assert_eq!(ran.stderr, format!("events: 2345 events written to {}\n", path.display()));
         let rows = rows(&path);
         assert_eq!(rows.len(), log.len());
         for (row, event) in rows.iter().zip(&log) {

@@ -27,7 +27,11 @@ tests::conformance! {
 /// The tool, with nothing of this process's environment that it would listen to.
 fn events() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_events"));
-    command.env_remove("DATABASE_URL").current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    command
+        .env_remove("DATABASE_URL")
+        .env_remove("DATABASE_SCHEMA")
+        .current_dir(std::env::temp_dir())
+        .stdin(Stdio::null());
     command
 }
 

@@ -6,7 +6,7 @@ mod postgres {
     macro_rules! cases {
         ($($case:ident),*) => { $(#[test] fn $case() { tests::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })* };
     }
-    cases! { roles_see_what_they_may, roles_are_printed_made_and_taken_back }
+    cases! { tables_may_be_in_a_schema, roles_see_what_they_may, roles_are_printed_made_and_taken_back }
 }
 
 async fn roles_see_what_they_may(db: Arc<TestDb>) {
@@ -99,4 +99,15 @@ async fn made_and_taken_back(db: Arc<TestDb>, app: String, jobs: String, spring:
     run(&db, &format!("migrate down {options} --yes")).fine();
     assert_eq!(run(&db, "migrate status --json").json()[4]["present"], false);
     assert_eq!(run(&db, "tail --all-teams").fine().lines().count(), 5, "the events are there");
+}
+
+async fn tables_may_be_in_a_schema(db: Arc<TestDb>) {
+    db.db.execute_unprepared("CREATE SCHEMA \"The Shop\"").await.unwrap();
+    let run =
+        |arguments: &str| run_at(&db.url, arguments.split(' ').chain(["--database-schema", "The Shop"]));
+    run("migrate up").fine();
+    assert_eq!(run("migrate status --json").json()[0]["present"], true);
+    assert_eq!(super::run(&db, "migrate status --json").json()[0]["present"], false);
+    assert_eq!(run("doctor").code, Some(0));
+    assert_eq!(run("export --all-teams").fine(), "");
 }

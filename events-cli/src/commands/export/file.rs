@@ -9,7 +9,7 @@ use std::{
 use events_sea_orm::event;
 
 use super::{Export, Format, format::End};
-use crate::failure::Failure;
+use crate::{failure::Failure, output};
 
 /// Where events are written.
 pub(super) struct Destination {
@@ -72,7 +72,7 @@ impl Destination {
                 let done =
                     done.and_then(|file| file.sync_all()).and_then(|()| fs::rename(&unfinished, &name));
                 done.map_err(|error| in_file(&name, &error))?;
-                eprintln!("{rows} events written to {}", name.display());
+                output::note(&format!("{rows} events written to {}", name.display()));
                 Ok(())
             }
         }
