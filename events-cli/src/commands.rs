@@ -3,5 +3,6 @@
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod migrate;
+pub(crate) mod purge;
 pub(crate) mod tail;
 pub(crate) mod timeline;

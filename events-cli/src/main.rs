@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{doctor, export, migrate, tail, timeline},
+    commands::{doctor, export, migrate, purge, tail, timeline},
     connect::Connect,
     failure::Failure,
 };
@@ -35,7 +35,8 @@ Examples:
   events tail --team acme -n 5                the last five events of a team
   events tail --all-teams --follow --json     everything as it comes, for a script
   events timeline campaign 12 --team acme     the history of one object
-  events export --all-teams -o log.jsonl      the whole log in a file";
+  events export --all-teams -o log.jsonl      the whole log in a file
+  events purge --older-than 730d --reason 'two years, as our policy says' --yes";
 
 /// Look after the event log of a SeaORM application: make its tables, check its guards, read it.
 #[derive(Debug, Parser)]
@@ -55,6 +56,7 @@ enum Command {
     Tail(tail::Tail),
     Timeline(timeline::Timeline),
     Export(export::Export),
+    Purge(purge::Purge),
 }
 
 /// How a command ended that did not fail.
@@ -94,6 +96,7 @@ fn run(cli: Cli) -> Result<Ended, Failure> {
             Command::Tail(tail) => tail.run(&cli.connect).await,
             Command::Timeline(timeline) => timeline.run(&cli.connect).await,
             Command::Export(export) => export.run(&cli.connect).await,
+            Command::Purge(purge) => purge.run(&cli.connect).await,
         }
     })
 }

@@ -74,6 +74,9 @@ struct Parts {
     /// The table of daily counts
     #[arg(long)]
     analytics: bool,
+    /// What `events purge` needs: the door through the guards, and the record of what went
+    #[arg(long)]
+    retention: bool,
 }
 
 /// A set of tables with its migration steps.
@@ -83,9 +86,10 @@ enum Part {
     Threads,
     Notifications,
     Analytics,
+    Retention,
 }
 
-const ALL: [Part; 4] = [Part::Log, Part::Threads, Part::Notifications, Part::Analytics];
+const ALL: [Part; 5] = [Part::Log, Part::Threads, Part::Notifications, Part::Analytics, Part::Retention];
 
 impl Part {
     fn name(self) -> &'static str {
@@ -94,6 +98,7 @@ impl Part {
             Self::Threads => "threads",
             Self::Notifications => "notifications",
             Self::Analytics => "analytics",
+            Self::Retention => "retention",
         }
     }
 
@@ -108,6 +113,7 @@ impl Part {
                 notifications::preference::Entity.table_name(),
             ],
             Self::Analytics => vec![analytics::daily_count::Entity.table_name()],
+            Self::Retention => vec!["event_purges", "event_holds", "event_marks"],
         }
     }
 
@@ -117,6 +123,7 @@ impl Part {
             Self::Threads => migration::threads::up(db).await,
             Self::Notifications => migration::notifications::up(db).await,
             Self::Analytics => migration::analytics::up(db).await,
+            Self::Retention => migration::retention::up(db).await,
         }
     }
 
@@ -126,6 +133,7 @@ impl Part {
             Self::Threads => migration::threads::down(db).await,
             Self::Notifications => migration::notifications::down(db).await,
             Self::Analytics => migration::analytics::down(db).await,
+            Self::Retention => migration::retention::down(db).await,
         }
     }
 
@@ -140,6 +148,7 @@ impl Parts {
             (self.threads, Part::Threads),
             (self.notifications, Part::Notifications),
             (self.analytics, Part::Analytics),
+            (self.retention, Part::Retention),
         ];
         named.into_iter().filter_map(|(is_named, part)| is_named.then_some(part)).collect()
     }

@@ -38,6 +38,8 @@ async fn what_cannot_be_asked_for_is_refused(db: Arc<TestDb>) {
         ("export --team 7 --from yesterday", "a day such as 2026-01-31"),
         ("export --team 7 --all-teams-role jobs", "cannot be used with"),
         ("timeline campaign --team 7", "<OBJECT_ID>"),
+        ("purge --reason x", "--older-than <DURATION>|--before <TIME>"),
+        ("purge --older-than 1d", "--reason <TEXT>"),
         ("migrate", "Usage: events migrate"),
         ("migrate up --delivery-role jobs", "--app-role"),
         ("migrate up --app-role app --team-table campaigns", "two names"),
@@ -93,7 +95,7 @@ fn help_has_examples() {
         help.contains("events timeline campaign 12 --team acme") && help.contains("Exit codes:"),
         "{help}"
     );
-    for command in ["migrate", "doctor", "tail", "timeline", "export"] {
+    for command in ["migrate", "doctor", "tail", "timeline", "export", "purge"] {
         let help = Ran::from(events().args([command, "--help"]).output().unwrap()).fine();
         assert!(help.contains("Usage: events"), "{help}");
     }

@@ -16,6 +16,7 @@ mod activity_events;
 mod errors;
 mod export;
 mod follow;
+mod purge;
 mod reading;
 mod roles;
 
@@ -115,21 +116,21 @@ async fn tables_are_made_shown_and_dropped(db: Arc<TestDb>) {
         let there = |line: &serde_json::Value| line["present"].as_bool().unwrap();
         status.json().iter().map(there).collect::<Vec<_>>()
     };
-    assert_eq!(present(&db), [false, false, false, false, false]);
+    assert_eq!(present(&db), [false, false, false, false, false, false]);
     let made = run(&db, "migrate up --threads --analytics").fine();
     assert!(made.starts_with("log: made (events)\nthreads: made (threads, thread_messages)\n"), "{made}");
-    assert_eq!(present(&db), [true, true, false, true, false]);
+    assert_eq!(present(&db), [true, true, false, true, false, false]);
     let again = run(&db, "migrate up --threads").fine();
     assert!(again.starts_with("log: up to date (events)\nthreads: up to date"), "{again}");
     let shown = run(&db, "migrate status").fine();
     assert!(shown.contains("notifications, notification_preferences"), "{shown}");
     let refused = run(&db, "migrate down --threads").failed(2);
     assert!(refused.contains("say --yes"), "{refused}");
-    assert_eq!(present(&db), [true, true, false, true, false]);
+    assert_eq!(present(&db), [true, true, false, true, false, false]);
     run(&db, "migrate down --threads --analytics --yes").fine();
-    assert_eq!(present(&db), [true, false, false, false, false]);
+    assert_eq!(present(&db), [true, false, false, false, false, false]);
     run(&db, "migrate down --yes").fine();
-    assert_eq!(present(&db), [false, false, false, false, false]);
+    assert_eq!(present(&db), [false, false, false, false, false, false]);
     run(&db, "migrate up").fine(); // it can be made again
 }
 

@@ -77,7 +77,7 @@ async fn made_and_taken_back(db: Arc<TestDb>, app: String, jobs: String, spring:
         assert!(said.ends_with("row-level security: on for campaigns, by team_id\n"), "{said}");
     }
     assert!(run(&db, "migrate status").fine().contains("row-level security"));
-    assert_eq!(run(&db, "migrate status --json").json()[4]["present"], true);
+    assert_eq!(run(&db, "migrate status --json").json()[5]["present"], true);
     db.db.execute_unprepared(&format!("GRANT SELECT ON campaigns TO {app}")).await.unwrap();
     let (scheme, rest) = db.url.split_once("://").unwrap();
     let address = rest.split_once('@').map_or(rest, |(_, address)| address);
@@ -97,7 +97,7 @@ async fn made_and_taken_back(db: Arc<TestDb>, app: String, jobs: String, spring:
     let refused = run(&db, &format!("migrate down {options}")).failed(2);
     assert!(refused.contains("every team's rows: say --yes"), "{refused}");
     run(&db, &format!("migrate down {options} --yes")).fine();
-    assert_eq!(run(&db, "migrate status --json").json()[4]["present"], false);
+    assert_eq!(run(&db, "migrate status --json").json()[5]["present"], false);
     assert_eq!(run(&db, "tail --all-teams").fine().lines().count(), 5, "the events are there");
 }
 
