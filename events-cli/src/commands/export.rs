@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use events_sea_orm::{EventConnection, Feed, event};
+use events_sea_orm::{EventConnection, Feed};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::{
@@ -71,9 +71,14 @@ impl Export {
     ) -> Result<u64, Failure> {
         let Some(newest) = self.feed(db).one().await? else { return Ok(0) };
         let (progress, mut rows) = (progress(newest.seq), 0);
+        // One for all pages: it also remembers what comes while a page is written.
+        let mut interrupted = Box::pin(tokio::signal::ctrl_c());
         loop {
             let page = self.feed(db).oldest_first().after(last.unwrap_or(i64::MIN)).before(newest.seq + 1);
-            let page = interruptible(page.limit(PAGE).all()).await?;
+            let page = tokio::select! {
+                page = page.limit(PAGE).all() => page?,
+                _ = &mut interrupted => return Err(Failure::failed("interrupted")),
+            };
             let (Some(first), Some(end)) = (page.first(), page.last()) else { break };
             if rows == 0 {
                 progress.set_position(position(first.seq));
@@ -98,16 +103,6 @@ impl Export {
             feed = feed.recorded_before(to);
         }
         feed
-    }
-}
-
-/// Waits for the page, or for the user to interrupt.
-async fn interruptible(
-    page: impl Future<Output = Result<Vec<event::Model>, sea_orm::DbErr>>,
-) -> Result<Vec<event::Model>, Failure> {
-    tokio::select! {
-        page = page => Ok(page?),
-        _ = tokio::signal::ctrl_c() => Err(Failure::failed("interrupted")),
     }
 }
 
