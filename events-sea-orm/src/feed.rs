@@ -32,6 +32,9 @@ const MAX_LIMIT: u64 = 10_000;
 /// before the commit, so **an event can appear below one that was read already**: fine for people who page through what has
 /// happened, not for a program that must miss none.
 ///
+/// A team's events, and those of an object of a team, are found by an index; within them types, actors and times are looked for
+/// one by one, from the end that comes first. Without a team the timeline of an `ObjectRef` looks through the whole log.
+///
 /// # Errors
 /// Of all that reads: [`Refused::NoTeam`] where the context names none, [`Refused::OtherTeam`] for the timeline of a model of
 /// another team, [`Refused::Identifier`] for an actor or object that cannot be stored; else the database's.
