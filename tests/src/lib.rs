@@ -6,6 +6,7 @@ pub mod json;
 pub mod pooler;
 pub mod proxy;
 pub mod roles;
+pub mod secured;
 pub mod seen;
 mod wire;
 

@@ -3,11 +3,12 @@
 //! `saves`: create, load-modify-save and delete on each database, with 1 and 10 saves a unit; the two kinds alternate,
 //! and the figure is the median of the paired ratios. `diff`: what a save computes, without a database. `bytes`: what
 //! an event takes with its indexes. `bulk`: 10,000 rows at once. `guard`: what each statement's way through it costs.
-//! `consumers`: what consumers that do nothing add to a unit of work.
+//! `consumers`: what consumers that do nothing add to a unit of work. `isolation`: what row-level security adds.
 
 mod bulk;
 mod consumers;
 mod guard;
+mod isolation;
 
 use std::time::Instant;
 
@@ -375,6 +376,12 @@ async fn main() {
             && let Some(db) = new().await
         {
             consumers::measure(name, db).await;
+        }
+        if wanted("isolation")
+            && variable == Some("POSTGRES_URL")
+            && let (Some(db), Some(other)) = (new().await, new().await)
+        {
+            isolation::measure(db, other).await;
         }
         if wanted("bytes")
             && let Some(db) = new().await

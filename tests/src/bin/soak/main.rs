@@ -6,9 +6,12 @@
 //! `bulk`: a million rows through the tracked verbs, with the client's memory bounded.
 //!
 //! `activity-events`: a million rows of an earlier table, copied at once and by processes that are killed.
+//!
+//! `isolation`: how PostgreSQL runs the library's queries for a team of a million events and one of three.
 
 mod activity_events;
 mod bulk;
+mod isolation;
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +58,14 @@ async fn main() {
                 }
             }
         }
-        other => panic!("no run of that name: {other:?}; there are `kill`, `bulk` and `activity-events`"),
+        ["isolation"] => {
+            if let Some(db) = open("PostgreSQL", Some("POSTGRES_URL")).await {
+                isolation::run(db).await;
+            }
+        }
+        other => panic!(
+            "no run of that name: {other:?}; there are `kill`, `bulk`, `activity-events` and `isolation`"
+        ),
     }
 }
 
