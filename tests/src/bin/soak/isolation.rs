@@ -179,7 +179,9 @@ fn index_of(plan: &Json, sql: &str, may_walk: bool) -> String {
     let [scan] = scans.as_slice() else { panic!("one scan of events: {plan:#} for {sql}") };
     let index = scan["Index Name"].as_str().unwrap_or_else(|| panic!("no index: {plan:#} for {sql}"));
     let condition = scan["Index Cond"].as_str().unwrap_or_default();
-    let by_key = condition.contains("(id = "); // of one event, which is one row
+    // The first event of a unit has its id; the others come right after it.
+    let by_key =
+        condition.contains("(id = ") || (sql.contains("unit_id\" = ") && condition.contains("(seq > "));
     let walks = may_walk && index == "events_pkey";
     assert!(by_key || walks || condition.contains("team_id"), "not by the team: {plan:#} for {sql}");
     index.to_owned()
