@@ -3,4 +3,5 @@
 mod columns;
 mod copy;
 mod rows;
+mod secured;
 mod tables;
