@@ -9,7 +9,8 @@
 //! committed up to the cut has had all that goes. No database tells later when a transaction ended, so that is noted at
 //! the time: each purge first draws a *mark*, by which all events up to a number are known to have ended, and uses the
 //! newest mark that is no later than its cut. So **purge regularly, from the day of the step on**, also while nothing is
-//! old enough: what is removable moves in the steps in which marks were drawn.
+//! old enough: what is removable moves in the steps in which marks were drawn. For a log that is older than the step the
+//! caller can say how long a transaction was open at most: [`Purge::assume_ended_within`].
 //!
 //! [`hold`] keeps everything from a number on: for a consumer that has not read it yet, or for a court.
 //!

@@ -30,6 +30,11 @@ pub(crate) struct Purge {
     /// How long to wait for open writers, which would keep events from going
     #[arg(long, default_value = "5s", value_parser = parse::duration, value_name = "DURATION")]
     wait: Duration,
+    /// For a log older than `migrate up --retention`: no transaction stayed open for longer than this, such as 1d
+    ///
+    /// What is so much older than the time that is given can go although nobody noted when its transaction ended.
+    #[arg(long, value_parser = parse::duration, value_name = "DURATION")]
+    assume_ended_within: Option<Duration>,
     /// Yes, these events may go for good
     #[arg(long)]
     yes: bool,
@@ -73,7 +78,7 @@ impl Purge {
         let db = connect.open().await?;
         let bar = ProgressBar::new_spinner();
         let told = bar.clone();
-        let purge = retention::Purge::recorded_before(cut)
+        let mut purge = retention::Purge::recorded_before(cut)
             .reason(&self.reason)
             .by(&self.by)
             .batch(self.batch)
@@ -82,6 +87,9 @@ impl Purge {
                 told.set_position(so_far.events);
                 told.set_message(format!("{} events removed", so_far.events));
             });
+        if let Some(longest) = self.assume_ended_within {
+            purge = purge.assume_ended_within(longest);
+        }
         let purged = tokio::select! {
             purged = retention::purge(&db, purge) => purged.map_err(failure)?,
             _ = tokio::signal::ctrl_c() => {

@@ -23,6 +23,28 @@ pub(crate) async fn mark(
     }
 }
 
+/// A mark that somebody vouches for: what was recorded `longest` before it had ended.
+pub(crate) async fn assume_mark(
+    db: &impl ConnectionTrait,
+    at: DateTime<Utc>,
+    longest: Duration,
+) -> Result<(), DbErr> {
+    const NEWEST: &str = "SELECT max(seq) AS seq FROM event_marks";
+    let backend = db.get_database_backend();
+    let Some(until) =
+        chrono::TimeDelta::from_std(longest).ok().and_then(|longest| at.checked_sub_signed(longest))
+    else {
+        return Ok(()); // nothing is as old as that
+    };
+    let seq: i64 = match db.query_one_raw(statement(backend, NEWEST, [])).await? {
+        Some(row) => row.try_get("", "seq")?,
+        None => return Ok(()),
+    };
+    let sql = "INSERT INTO event_marks (seq, recorded_until, at) VALUES (?, ?, ?)";
+    let values = [seq.into(), time(backend, until), time(backend, at)];
+    db.execute_raw(statement(backend, sql, values)).await.map(drop)
+}
+
 /// One writer at a time: who writes the mark is the only one.
 async fn sqlite(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')";

@@ -22,6 +22,7 @@ pub struct Purge {
     by: String,
     batch: u32,
     wait: Duration,
+    longest: Option<Duration>,
     on_batch: Option<OnBatch>,
 }
 
@@ -95,7 +96,15 @@ impl Purge {
 
     fn new(cut: Option<DateTime<Utc>>) -> Self {
         let wait = Duration::from_secs(5);
-        Self { cut, reason: String::new(), by: String::new(), batch: 5_000, wait, on_batch: None }
+        Self {
+            cut,
+            reason: String::new(),
+            by: String::new(),
+            batch: 5_000,
+            wait,
+            longest: None,
+            on_batch: None,
+        }
     }
 
     /// Why: it stands in the record.
@@ -120,6 +129,15 @@ impl Purge {
     /// earlier mark has to do.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
+        self
+    }
+
+    /// Takes it for certain that no transaction stayed open for longer than this after it had recorded an event, so that
+    /// what is so much older than the cut can go where no mark tells: for a log that is older than the step.
+    ///
+    /// If one did, its events may go although it was open at the cut. Without this the marks alone tell.
+    pub fn assume_ended_within(mut self, longest: Duration) -> Self {
+        self.longest = Some(longest);
         self
     }
 
@@ -199,6 +217,9 @@ pub async fn purge(db: &DatabaseConnection, mut purge: Purge) -> Result<Purged, 
         }
     }
     let marked = mark(db, purge.wait).await?;
+    if let (Some(cut), Some(longest)) = (purge.cut, purge.longest) {
+        backend::retention::assume_mark(db, cut, longest).await?;
+    }
     let marks = Marks::read(db, purge.cut).await?;
     let mut purged = Purged {
         id: Uuid::now_v7(),
@@ -242,12 +263,11 @@ impl Marks {
         let backend = db.get_database_backend();
         let newest = match cut {
             Some(cut) => {
-                let sql = "SELECT id, seq, recorded_until, at FROM event_marks WHERE at <= ? ORDER BY seq DESC, id DESC LIMIT 1";
+                let sql = "SELECT id, seq, recorded_until, at FROM event_marks WHERE at <= ? ORDER BY recorded_until DESC, seq DESC, id DESC LIMIT 1";
                 statement(backend, sql, [time(backend, cut)])
             }
             None => {
-                let sql =
-                    "SELECT id, seq, recorded_until, at FROM event_marks ORDER BY seq DESC, id DESC LIMIT 1";
+                let sql = "SELECT id, seq, recorded_until, at FROM event_marks ORDER BY recorded_until DESC, seq DESC, id DESC LIMIT 1";
                 statement(backend, sql, [])
             }
         };

@@ -15,6 +15,7 @@ use tests::{TestDb, context};
 
 tests::conformance! {
     a_purge_removes_what_is_old_in_batches_on_record,
+    what_is_older_than_the_step_can_be_vouched_for,
     what_is_held_stays,
     a_purge_that_dies_between_batches_is_run_again,
     purges_and_writers_at_once,
@@ -133,6 +134,30 @@ async fn a_purge_removes_what_is_old_in_batches_on_record(db: Arc<TestDb>) {
     assert_eq!(guard_findings(&db.db).await, []);
     let last = retention::purge(&db.db, until_now()).await.unwrap();
     assert_eq!(last.events, 1);
+}
+
+async fn what_is_older_than_the_step_can_be_vouched_for(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).build().await.unwrap();
+    record(&events, 3).await;
+    let cut = now().await;
+    record(&events, 2).await;
+    migration::retention::up(&db.db).await.unwrap();
+
+    // Nobody knows whether they had ended by then.
+    let purged = retention::purge(&db.db, before(cut)).await.unwrap();
+    assert_eq!((purged.events, purged.kept_in_flight), (0, 3));
+    let hour = Duration::from_secs(3_600);
+    let purged = retention::purge(&db.db, before(cut).assume_ended_within(hour)).await.unwrap();
+    assert_eq!((purged.events, purged.kept_in_flight), (0, 3));
+    let purged = retention::purge(&db.db, before(cut).assume_ended_within(Duration::MAX)).await.unwrap();
+    assert_eq!(purged.events, 0);
+    let instant = Duration::from_millis(1);
+    let purged = retention::purge(&db.db, before(cut).assume_ended_within(instant)).await.unwrap();
+    assert_eq!((purged.events, purged.kept_in_flight), (3, 0));
+    assert_eq!(numbers(&db).await, [4, 5]);
+    assert_eq!(on_record(&db.db).await, [(1, 3, 3)]);
+    assert_eq!(guard_findings(&db.db).await, []);
 }
 
 async fn what_is_held_stays(db: Arc<TestDb>) {
