@@ -13,7 +13,7 @@ use sea_orm::DbBackend;
 #[cfg(feature = "migration")]
 pub(crate) use self::catalog::guard_functions;
 pub(crate) use self::{
-    access::EVENTS,
+    access::{Access, EVENTS},
     catalog::{Relation, read_relations},
     policy::{Command, Kind},
     roles::RoleNames,

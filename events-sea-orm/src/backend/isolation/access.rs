@@ -94,7 +94,7 @@ impl Access {
     }
 
     /// A table of the owner's own records, which the application does not see.
-    fn is_records(&self) -> bool {
+    pub(crate) fn is_records(&self) -> bool {
         self.insert.is_empty()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Found, IsolationFinding, joined};
 use crate::backend::isolation::{
-    EVENTS, Kind,
+    Access, EVENTS, Kind,
     inspect::{Power, Right},
     sql::identifier,
 };
@@ -67,11 +67,15 @@ fn powerful(power: &Power, connected: &str) -> IsolationFinding {
 pub(super) fn excess(found: &Found, right: &Right) -> Option<IsolationFinding> {
     let relation = found.relation(right.oid)?;
     let is_events = relation.of == EVENTS;
+    // Of what was purged: whoever writes there could open the guards.
+    let is_records = relation.access().is_some_and(Access::is_records);
     let is_excess = match right.right.as_str() {
         // Past every policy, or a way to learn of keys, or to run one's own code as another.
         "TRUNCATE" | "REFERENCES" | "TRIGGER" => true,
-        "UPDATE" | "DELETE" => is_events,
-        "INSERT" => is_events && matches!(right.column.as_deref(), None | Some("seq" | "recorded_at")),
+        "UPDATE" | "DELETE" => is_events || is_records,
+        "INSERT" => {
+            is_records || is_events && matches!(right.column.as_deref(), None | Some("seq" | "recorded_at"))
+        }
         _ => false,
     };
     let is_everybody = right.grantee.is_none();
