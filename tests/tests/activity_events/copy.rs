@@ -148,6 +148,8 @@ async fn check_finds_what_differs(db: Arc<TestDb>) {
     single(&db, "activity_events").await;
     let old = ActivityEvents::default().batch(4);
     fill(&db.db, "activity_events", 1..=9).await;
+    let nothing = activity_events::check(&db.db, &old).await.unwrap_err().to_string();
+    assert!(nothing.ends_with("team 2, UPDATED: 3 rows, 0 events"), "{nothing}");
     let refused = activity_events::finish(&db.db, &old).await.unwrap_err();
     assert!(matches!(refused, ActivityEventsError::Unchecked { rows: 9, checked: None, .. }), "{refused}");
     migrate(&db, &old).await;

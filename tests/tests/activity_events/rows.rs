@@ -145,6 +145,8 @@ async fn seq_rises_in_the_order_of_time(db: Arc<TestDb>) {
     assert_eq!(number(&db.db, indexes).await, 1);
     activity_events::finish(&db.db, &ActivityEvents::default()).await.unwrap();
     assert_eq!(number(&db.db, indexes).await, 0, "it goes when it is not needed");
+    activity_events::undo(&db.db, &ActivityEvents::default()).await.unwrap();
+    assert_eq!(check(&db, &ActivityEvents::default()).await.rows, 9);
 }
 
 async fn binary_keys_are_uuids(db: Arc<TestDb>) {

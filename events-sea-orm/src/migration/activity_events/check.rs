@@ -77,6 +77,8 @@ pub(super) async fn run<C: ConnectionTrait>(
     old: &ActivityEvents,
 ) -> Result<Checked, ActivityEventsError> {
     let mapping = Mapping::read(db, old, &old.table).await?;
+    sql::prepare(db, &old.table, &mapping).await?;
+    sql::begin_import(db, &old.table).await?;
     let (rows, unstorable) = of_rows(db, &Converter { old, mapping: &mapping }).await?;
     let events = of_events(db, old).await?;
     let listed = sql::skipped(db, &old.table).await?;
