@@ -122,6 +122,13 @@ where
         let task =
             tokio::spawn(tokio::time::timeout(Duration::from_secs(240), case(std::sync::Arc::clone(&db))));
         let result = task.await;
+        // Tasks of a case that failed hold it until they have ended.
+        for _ in 0..50 {
+            if std::sync::Arc::strong_count(&db) == 1 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         if let Some(db) = std::sync::Arc::into_inner(db) {
             db.drop().await;
         }

@@ -210,9 +210,10 @@ async fn a_thousand_reuses_of_two_connections_mix_up_no_teams(db: Arc<TestDb>) {
     for team in teams {
         world.fill(team).await;
     }
-    let clients = (0..4).map(|client| {
+    let mut clients = tokio::task::JoinSet::new(); // dropped, it stops them
+    for client in 0..4 {
         let world = Arc::clone(&world);
-        tokio::spawn(async move {
+        clients.spawn(async move {
             let mut dice = Dice(client + 1);
             for _ in 0..250 {
                 let team = teams[dice.roll(4)];
@@ -232,10 +233,10 @@ async fn a_thousand_reuses_of_two_connections_mix_up_no_teams(db: Arc<TestDb>) {
                 );
                 assert_eq!(event::Entity::find().all(&world.pool).await.unwrap(), [], "{team} after {kind}");
             }
-        })
-    });
-    for client in clients.collect::<Vec<_>>() {
-        client.await.unwrap();
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
     }
     no_team_is_left(&world, 2).await;
     // Nothing came into the log of a team that it did not do itself.
