@@ -16,15 +16,15 @@ pub(crate) struct RowLevelSecurity {
 
 impl RowLevelSecurity {
     /// What tells the database whose rows the rest of the transaction is about. Both values are bound, and gone when it
-    /// ends. None for a team that is not known yet: nothing is shown then.
-    fn statement(&self, backend: sea_orm::DbBackend, team: &TeamScope) -> Result<Option<Statement>, Refused> {
+    /// ends. A team that is not known yet is set as none, whatever somebody may have set for the session.
+    fn statement(&self, backend: sea_orm::DbBackend, team: &TeamScope) -> Result<Statement, Refused> {
         let (name, value) = match team {
             TeamScope::Team(team) => (self.team_setting.as_str(), team.as_str()),
             TeamScope::All => ("role", self.all_teams_role.as_deref().ok_or(Refused::NoAllTeamsRole)?),
-            _ => return Ok(None),
+            _ => (self.team_setting.as_str(), ""),
         };
         let values = [name.into(), value.into()];
-        Ok(Some(Statement::from_sql_and_values(backend, backend::SET_FOR_TRANSACTION, values)))
+        Ok(Statement::from_sql_and_values(backend, backend::SET_FOR_TRANSACTION, values))
     }
 }
 
@@ -32,7 +32,7 @@ impl Events {
     /// The statement by which the rest of a transaction is this team's. None where nothing keeps teams apart by itself.
     pub(crate) fn enter(&self, team: &TeamScope) -> Result<Option<Statement>, Refused> {
         let backend = self.pool().get_database_backend();
-        self.row_level_security().map_or(Ok(None), |security| security.statement(backend, team))
+        self.row_level_security().map(|security| security.statement(backend, team)).transpose()
     }
 
     /// What reads, and writes without events, go to: the pool, or a transaction of this team's.

@@ -6,7 +6,7 @@ mod rows;
 
 use std::fmt::Write;
 
-use events_core::Event;
+use events_core::{Event, TeamScope};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, Statement, StatementBuilder,
@@ -50,14 +50,16 @@ pub(crate) fn is_own_table(table: &str) -> bool {
 /// The events of a unit of work that are in the table, page by page.
 pub(crate) struct Pages {
     unit_id: Uuid,
+    team: TeamScope,
     left: usize,
     last: Option<i64>,
 }
 
 impl Pages {
-    /// The `count` events of this unit of work. The first one carries the unit's id: from there on they are looked for.
-    pub(crate) fn of_unit(unit_id: Uuid, count: usize) -> Self {
-        Self { unit_id, left: count, last: None }
+    /// The `count` events of this unit of work. The first one carries the unit's id: from there on they are looked for. The
+    /// team stands in the query as in every other, unless the unit spans all.
+    pub(crate) fn of_unit(unit_id: Uuid, team: TeamScope, count: usize) -> Self {
+        Self { unit_id, team, left: count, last: None }
     }
 
     /// How many have not been read yet.
@@ -78,6 +80,10 @@ impl Pages {
                 .filter(Column::Seq.gt(last))
                 .order_by_asc(Column::Seq)
                 .limit(CHUNK_EVENTS.min(self.left) as u64),
+        };
+        let page = match &self.team {
+            TeamScope::Team(team) => page.filter(Column::TeamId.eq(team.as_str())),
+            _ => page,
         };
         let rows = page.all(db).await?;
         let Some(last) = rows.last() else { return Ok(None) };

@@ -40,6 +40,7 @@ struct Shop {
     pool: DatabaseConnection,
     events: Events,
     roles: [String; 2],
+    url: String,
 }
 
 impl Shop {
@@ -71,11 +72,15 @@ impl Shop {
         let url = format!("{scheme}://{app}:app@{address}");
         let pool = TestDb::open_with(&url, 2).await;
         let events = Self::builder(&pool).all_teams_role(&jobs).build().await.unwrap();
-        Self { owner, pool, events, roles: [app, jobs] }
+        Self { owner, pool, events, roles: [app, jobs], url }
     }
 
     fn builder(pool: &DatabaseConnection) -> events_sea_orm::EventsBuilder {
         Events::builder(pool.clone()).team_setting("shop.tenant").start_despite_dangers()
+    }
+
+    async fn pool_of_one(&self) -> DatabaseConnection {
+        TestDb::open_with(&self.url, 1).await
     }
 
     fn team(&self, team: i32) -> EventConnection {
@@ -159,6 +164,16 @@ async fn without_a_team_nothing_is_shown(db: Arc<TestDb>) {
     let nobody = shop.events.connection(Context::default());
     assert_eq!(event::Entity::find().count(&nobody).await.unwrap(), 0);
     assert_eq!(event::Entity::find().count(&shop.pool).await.unwrap(), 0);
+    // Nor what somebody has left to the session.
+    let shared = shop.pool_of_one().await;
+    shared.execute_unprepared("SET shop.tenant = '1'").await.unwrap();
+    assert_eq!(event::Entity::find().count(&shared).await.unwrap(), 1);
+    let events = Shop::builder(&shared).build().await.unwrap();
+    assert_eq!(event::Entity::find().count(&events.connection(Context::default())).await.unwrap(), 0);
+    let new_team = events.begin(Context::new_team()).await.unwrap();
+    assert_eq!(event::Entity::find().count(&new_team).await.unwrap(), 0);
+    new_team.rollback().await.unwrap();
+    shared.close().await.unwrap();
     let refused = nobody.begin().await.unwrap_err();
     assert!(matches!(Refused::of(&refused), Some(Refused::NoTeam)), "{refused}");
     let single = Shop::builder(&shop.pool).single_team("1").build().await.unwrap();

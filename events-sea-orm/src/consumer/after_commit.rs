@@ -171,7 +171,7 @@ impl Queue {
             }
             CommittedEvents::Stored { count } => *count,
         };
-        let mut pages = store::Pages::of_unit(unit.unit_id, count);
+        let mut pages = store::Pages::of_unit(unit.unit_id, unit.team.clone(), count);
         loop {
             let page = async { pages.next(&events.open(&unit.team).await?).await };
             match page.await {

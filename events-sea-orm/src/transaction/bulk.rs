@@ -145,7 +145,7 @@ impl EventTransaction {
         if self.unit.events.in_transaction().is_empty() {
             return Ok(());
         }
-        let mut pages = store::Pages::of_unit(self.unit.id, count);
+        let mut pages = store::Pages::of_unit(self.unit.id, self.team_scope(), count);
         while let Some(page) = pages.next(self).await? {
             self.consume(&page).await?;
         }
