@@ -141,8 +141,8 @@ pub struct Migrated {
 /// batch. Where everything has been copied, and where the old table has been renamed by [`finish`], nothing happens.
 ///
 /// # Errors
-/// [`ActivityEventsError`]. An error about columns or rows comes before anything was written, unless the row came while
-/// the copy ran; batches that are committed stay, and the next call goes on after them.
+/// [`ActivityEventsError`]. An error about columns or rows comes before anything was written, unless the row came when the
+/// copy had begun; batches that are committed stay, and the next call goes on after them.
 pub async fn migrate<C: ConnectionTrait + TransactionTrait>(
     db: &C,
     old: &ActivityEvents,

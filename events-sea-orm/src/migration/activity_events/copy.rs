@@ -84,7 +84,8 @@ pub(super) async fn run<C: ConnectionTrait + TransactionTrait>(
         .await?
         .is_some();
     let copy = Copy { converter: Converter { old, mapping: &mapping }, old, total, resumed };
-    if !old.skip {
+    let begun = sql::import(db, &old.table, false).await?.is_some_and(|import| import.position.is_some());
+    if !old.skip && !begun {
         copy.look(db, report).await?;
     }
     let mut copied = copy.pass(db, Pass::Forward, report).await?;
@@ -151,10 +152,9 @@ impl Converter<'_> {
 }
 
 impl Copy<'_> {
-    /// Reads what is still to be copied, and refuses it as a whole if some of it cannot be.
+    /// Reads all rows before the first is copied, and refuses them as a whole if some cannot be stored.
     async fn look(&self, db: &impl ConnectionTrait, report: Report<'_>) -> Result<(), ActivityEventsError> {
-        let mut after = sql::import(db, &self.old.table, false).await?.unwrap_or_default().position;
-        let (mut problems, mut wrong, mut rows) = (Vec::new(), 0, 0);
+        let (mut problems, mut wrong, mut rows, mut after) = (Vec::new(), 0, 0, None);
         loop {
             let page = self.converter.page(db, after.as_ref()).await?;
             wrong += page.problems.len() as u64;
