@@ -196,8 +196,8 @@ pub(crate) fn bound_lock_wait(backend: DbBackend) -> Option<&'static str> {
 /// Sets a parameter until the transaction ends. `SET LOCAL` would take no bound values.
 pub(crate) const SET_FOR_TRANSACTION: &str = "SELECT set_config($1, $2, true)";
 
-/// Asks whether the table of events is under row-level security. Only PostgreSQL has it.
+/// Asks whether the table of events is under row-level security.
 pub(crate) fn select_row_level_security(backend: DbBackend) -> Option<&'static str> {
-    (backend == DbBackend::Postgres)
+    isolation::has_row_level_security(backend)
         .then_some("SELECT relrowsecurity FROM pg_catalog.pg_class WHERE oid = to_regclass('events')")
 }

@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    backend,
+    backend::{self, isolation::has_row_level_security},
     connection::EventConnection,
     consumer::{self, Consumer, ConsumerStats, Delivery, Subscription, after_commit::Queue},
     error::{Outcome, Refused, UnknownCommit},
@@ -114,6 +114,11 @@ pub enum BuildError {
         /// The other.
         second: String,
     },
+    /// Row-level security was asked for where there is none.
+    #[error(
+        "only PostgreSQL has row-level security: leave `.row_level_security(true)` out, here queries alone keep teams apart"
+    )]
+    NoRowLevelSecurity,
     /// The self-check could not be made.
     #[error("the database could not be checked")]
     SelfCheck(#[source] DbErr),
@@ -219,7 +224,7 @@ impl EventsBuilder {
     /// is refused. A `MockDatabase` is not asked.
     ///
     /// # Errors
-    /// [`BuildError`] naming what two parts have in common, or the part that cannot be stored;
+    /// [`BuildError`] naming what two parts have in common, the part that cannot be stored, or what the database has not;
     /// [`BuildError::SelfCheck`] if the database does not answer; [`BuildError::Danger`] with what was found.
     pub async fn build(self) -> Result<Events, BuildError> {
         let subscriptions = consumer::select(self.subscriptions, self.with_registered, &self.without)?;
@@ -241,6 +246,9 @@ impl EventsBuilder {
         }
         let is_mock = self.pool.is_mock_connection();
         let is_on = match self.row_level_security {
+            Some(true) if !has_row_level_security(self.pool.get_database_backend()) => {
+                return Err(BuildError::NoRowLevelSecurity);
+            }
             Some(on) => on,
             None if is_mock => false,
             None => row_level_security::is_on(&self.pool).await.map_err(BuildError::SelfCheck)?,

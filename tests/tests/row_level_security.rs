@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use events_sea_orm::{
-    Consumer, ConsumerFuture, Context, EntityEvents, Event, EventConnection, Events, Outcome, Refused,
-    Subscription, event, testing,
+    BuildError, Consumer, ConsumerFuture, Context, EntityEvents, Event, EventConnection, Events, Outcome,
+    Refused, Subscription, event, testing,
 };
 use futures_util::StreamExt;
 use sea_orm::{
@@ -32,6 +32,15 @@ mod postgres {
         after_commit_consumers_read_their_team,
         captures_see_what_was_recorded,
     }
+}
+
+#[tokio::test]
+async fn where_there_is_none_it_cannot_be_asked_for() {
+    let db = TestDb::sqlite().await;
+    let asked = Events::builder(db.db.clone()).row_level_security(true).build().await;
+    assert!(matches!(asked, Err(BuildError::NoRowLevelSecurity)), "{asked:?}");
+    Events::builder(db.db.clone()).row_level_security(false).build().await.unwrap();
+    db.drop().await;
 }
 
 /// A role that owns nothing, on tables whose policies compare `shop.tenant`.
