@@ -4,8 +4,8 @@ use std::{future::Future, sync::Arc};
 
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    PaginatorTrait, QueryFilter, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DatabaseTransaction, DbErr,
+    EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, TransactionOptions, TransactionTrait,
 };
 use uuid::Uuid;
 
@@ -243,6 +243,11 @@ impl EventsBuilder {
                 }
                 _ => {}
             }
+        }
+        if matches!(self.pool.inner, DatabaseConnectionType::Disconnected) {
+            // Most calls of SeaORM panic on it.
+            let never = RuntimeErr::Internal("the pool was never connected".to_owned());
+            return Err(BuildError::SelfCheck(DbErr::Conn(never)));
         }
         let is_mock = self.pool.is_mock_connection();
         let is_on = match self.row_level_security {

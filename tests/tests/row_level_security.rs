@@ -43,6 +43,12 @@ async fn where_there_is_none_it_cannot_be_asked_for() {
     db.drop().await;
 }
 
+#[tokio::test]
+async fn a_pool_that_was_never_connected_is_refused() {
+    let built = Events::builder(DatabaseConnection::default()).build().await;
+    assert!(matches!(built, Err(BuildError::SelfCheck(DbErr::Conn(_)))), "{built:?}");
+}
+
 /// A role that owns nothing, on tables whose policies compare `shop.tenant`.
 struct Shop {
     owner: Arc<TestDb>,

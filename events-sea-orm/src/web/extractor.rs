@@ -34,7 +34,9 @@ const MISSING: &str = "no `EventConnection` in the request: add `EventsLayer` ar
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let pool = sea_orm::DatabaseConnection::default();
+/// # let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
+/// # options.max_connections(1);
+/// # let pool = sea_orm::Database::connect(options).await?;
 /// let events = Events::builder(pool).build().await?;
 /// let app = Router::new().route("/", get(whoami));
 /// assert_eq!(app.clone().oneshot(Request::new(Body::empty())).await?.status(), 500);

@@ -38,7 +38,9 @@ use crate::{events::Events, scope::ScopeError};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let pool = sea_orm::DatabaseConnection::default();
+/// # let mut options = sea_orm::ConnectOptions::new("sqlite::memory:");
+/// # options.max_connections(1);
+/// # let pool = sea_orm::Database::connect(options).await?;
 /// let events = Events::builder(pool).build().await?;
 /// let layer = EventsLayer::new(events, |request| {
 ///     let user = request.extensions.get::<User>().ok_or(StatusCode::UNAUTHORIZED)?;
