@@ -33,7 +33,8 @@
 //! of work), [`Tracked`] (the derive), [`Feed`] (a team's events, an object's timeline), [`SoftDelete`] (rows that are marked
 //! as deleted), [`Transition`] (states and how long they lasted), [`migration`] (the table), [`event`] (its entity),
 //! [`value`] (how values are recorded), [`Refused`] (why a call did not pass), [`writes`] (what becomes of every call of
-//! SeaORM that can write).
+//! SeaORM that can write), [`security`] (how teams are kept apart and events kept as they are), [`retention`] (how old events
+//! go).
 //!
 //! [SeaORM]: https://www.sea-ql.org/SeaORM
 
