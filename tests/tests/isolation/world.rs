@@ -126,6 +126,14 @@ impl World {
         }
     }
 
+    /// The same world, asked over one connection by way of this URL.
+    pub async fn by_way_of(self, url: &str) -> Self {
+        self.pool.close_by_ref().await.unwrap();
+        let pool = TestDb::open_with(url, 1).await;
+        let events = Self::builder(&pool, self.roles.as_ref(), &self.seen).build().await.unwrap();
+        Self { pool, events, ..self }
+    }
+
     /// Whether the database itself keeps teams apart.
     pub fn is_isolated(&self) -> bool {
         self.roles.is_some()
