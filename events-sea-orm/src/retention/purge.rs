@@ -135,7 +135,8 @@ impl Purge {
     /// Takes it for certain that no transaction stayed open for longer than this after it had recorded an event, so that
     /// what is so much older than the cut can go where no mark tells: for a log that is older than the step.
     ///
-    /// If one did, its events may go although it was open at the cut. Without this the marks alone tell.
+    /// If one did, its events may go although it was open at the cut. It is kept as a mark of that cut, by which later
+    /// purges go too. Without this, marks that were drawn alone tell.
     pub fn assume_ended_within(mut self, longest: Duration) -> Self {
         self.longest = Some(longest);
         self
@@ -175,11 +176,14 @@ impl fmt::Debug for Purge {
 /// did. A [`purge`] does so first; on its own it is for days without one.
 ///
 /// # Errors
-/// The database's.
+/// The database's, and outside of a Tokio runtime.
 pub async fn mark(db: &DatabaseConnection, wait: Duration) -> Result<bool, DbErr> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return Err(DbErr::Custom("a mark is drawn inside a Tokio runtime: call it from one".to_owned()));
+    };
     let db = db.clone();
     // Finished even if nobody waits for it: a connection that locks tables must not get back into the pool.
-    let marked = tokio::spawn(async move { backend::retention::mark(&db, wait).await });
+    let marked = runtime.spawn(async move { backend::retention::mark(&db, wait).await });
     marked.await.map_err(|error| DbErr::Custom(format!("the mark was not drawn: {error}")))?
 }
 
