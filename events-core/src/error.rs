@@ -1,7 +1,9 @@
 //! What can be wrong with the parts of an event.
 
+use std::{error::Error, fmt};
+
 /// A team, object, actor or event name that cannot be stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentifierError {
     /// It is the empty string.
@@ -59,11 +61,83 @@ pub fn check_identifier(what: &'static str, text: &str) -> Result<(), Identifier
 }
 
 /// An `object_id` that does not parse back into the key parts that were asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("object id `{object_id}` does not hold {expected} key parts")]
 pub struct ObjectIdError {
     /// The text as stored.
     pub object_id: String,
     /// How many key columns the object has.
     pub expected: usize,
+}
+
+/// Writes an error as its message and those of its causes, each once: the `Debug` of this library's errors.
+///
+/// `unwrap` and `main` print `Debug`, so that is where the advice has to be.
+///
+/// # Errors
+/// The formatter's.
+///
+/// # Examples
+/// ```
+/// let error = events_core::error::check_identifier("team", "").unwrap_err();
+/// assert_eq!(format!("{error:?}"), "team is empty: give it at least one character");
+/// ```
+pub fn write_message(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut written = error.to_string();
+    f.write_str(&written)?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        // Many messages end with that of their cause.
+        if !written.contains(&message) {
+            write!(f, ": {message}")?;
+            written = message;
+        }
+        cause = error.source();
+    }
+    Ok(())
+}
+
+impl fmt::Debug for IdentifierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_message(self, f)
+    }
+}
+
+impl fmt::Debug for ObjectIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_message(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Layer {
+        text: &'static str,
+        source: Option<Box<Layer>>,
+    }
+
+    #[test]
+    fn each_message_is_written_once() {
+        let shown = |texts: &[&'static str]| {
+            let chain = texts.iter().rev().fold(None, |source, text| Some(Box::new(Layer { text, source })));
+            struct Shown(Box<Layer>);
+            impl fmt::Debug for Shown {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    write_message(self.0.as_ref(), f)
+                }
+            }
+            format!("{:?}", Shown(chain.expect("a layer")))
+        };
+        assert_eq!(shown(&["a"]), "a");
+        assert_eq!(shown(&["a", "b", "c"]), "a: b: c");
+        assert_eq!(
+            shown(&["failed: query: no table", "query: no table", "no table"]),
+            "failed: query: no table"
+        );
+    }
 }

@@ -3,9 +3,9 @@
 //! SeaORM's hooks and generic services speak [`DbErr`]. A refusal of this library travels inside one and is had back
 //! with [`Refused::of`], so that a web handler can answer 403, 409 or 500.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use events_core::{IdentifierError, ObjectRef};
+use events_core::{IdentifierError, ObjectRef, error::write_message};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
@@ -14,7 +14,9 @@ use crate::{consumer::ConsumerFailure, value::ValueError};
 /// A write, commit or event that this library did not let through.
 ///
 /// Before anything was sent to the database the unit of work stays healthy; [`Refused::is_final`] tells the others.
-#[derive(Debug, Clone, thiserror::Error)]
+///
+/// `Debug` writes the message, as with every error of this library: what to do stands in it, and `unwrap` prints it.
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     /// A tracked model was saved where no context can be found.
@@ -52,6 +54,16 @@ pub enum Refused {
     NoBeforeHook {
         /// The model's object type.
         object_type: &'static str,
+    },
+    /// What [`Events::try_scope`](crate::Events::try_scope) answers where
+    /// [`ScopeError::Unfinished`](crate::ScopeError::Unfinished) is the answer of a scope.
+    #[error("{}", crate::scope::Unfinished(.objects, .cause))]
+    Unfinished {
+        /// The objects that were saved.
+        objects: Vec<String>,
+        /// Why the first of their events could not be written, if that was tried.
+        #[source]
+        cause: Option<DbErr>,
     },
     /// The context names no team.
     #[error(
@@ -234,7 +246,7 @@ impl std::fmt::Display for Shown<'_> {
 }
 
 /// A transition that the model does not declare, and refuses.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} cannot go from {from} to {to} in `{field}`: declared from there is {}", Shown(.object), Listed(.allowed))]
 #[non_exhaustive]
 pub struct UndeclaredTransition {
@@ -302,13 +314,47 @@ impl Refused {
 /// Survives: the whole refusal, through [`Refused::of`].
 impl From<Refused> for DbErr {
     fn from(refused: Refused) -> Self {
-        // The one variant of `DbErr` that carries a typed error of somebody else's.
-        Self::TryIntoErr { from: "write", into: "event", source: Arc::new(refused) }
+        // The one variant of `DbErr` that carries a typed error of another crate's. Its message begins "Error
+        // converting `this call` into `events`".
+        Self::TryIntoErr { from: "this call", into: "events", source: Arc::new(refused) }
+    }
+}
+
+/// `Debug` by the message.
+macro_rules! debug_is_the_message {
+    ($($error:ty),* $(,)?) => {$(
+        impl fmt::Debug for $error {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_message(self, f)
+            }
+        }
+    )*};
+}
+
+debug_is_the_message!(
+    Refused,
+    UndeclaredTransition,
+    CommitError,
+    UnknownCommit,
+    crate::consumer::ConsumerFailure,
+    crate::consumer::Undelivered,
+    crate::events::BuildError,
+    crate::retention::PurgeError,
+    crate::value::ValueError,
+);
+#[cfg(feature = "migration")]
+debug_is_the_message!(crate::migration::activity_events::ActivityEventsError);
+#[cfg(feature = "threads")]
+debug_is_the_message!(crate::threads::PostError);
+
+impl<T> fmt::Debug for crate::scope::ScopeError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_message(self, f)
     }
 }
 
 /// A commit that did not answer "committed".
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CommitError {
     /// Nothing was committed: the unit of work was rolled back, for a reason of this library's.
@@ -340,14 +386,14 @@ impl From<CommitError> for DbErr {
             CommitError::Refused(refused) => refused.into(),
             CommitError::Failed(error) => error,
             CommitError::Unknown(unknown) => {
-                Self::TryIntoErr { from: "commit", into: "outcome", source: Arc::new(unknown) }
+                Self::TryIntoErr { from: "this commit", into: "an outcome", source: Arc::new(unknown) }
             }
         }
     }
 }
 
 /// A commit whose reply never came: [`Events::outcome`](crate::Events::outcome) finds out what became of it.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("whether unit of work {unit_id} was committed is unknown: ask `events.outcome(..)`")]
 pub struct UnknownCommit {
     /// The unit of work.

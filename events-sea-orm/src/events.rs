@@ -74,7 +74,7 @@ pub struct EventsBuilder {
 }
 
 /// Why `Events` could not be built.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// Two consumers of one name.
@@ -338,6 +338,28 @@ impl Events {
         work: F,
     ) -> Result<F::Output, ScopeError<F::Output>> {
         scope::run(self.clone(), context, work).await
+    }
+
+    /// As [`scope`](Self::scope), for work that answers a `Result`: one `?` instead of two.
+    ///
+    /// # Errors
+    /// What `work` answers, and what `scope` answers, as a [`DbErr`] with a [`Refused`] in it
+    /// ([`Refused::Unfinished`] for [`ScopeError::Unfinished`]). Where both failed, `work`'s own error.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use events_sea_orm::{Context, Events, sea_orm::{DatabaseConnection, DbErr, TransactionTrait}};
+    /// # async fn old_code(db: &DatabaseConnection) -> Result<(), DbErr> { db.begin().await?.commit().await }
+    /// # async fn example(events: Events, db: DatabaseConnection) -> Result<(), DbErr> {
+    /// events.try_scope(Context::team(7), old_code(&db)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn try_scope<T, E: From<DbErr>>(
+        &self,
+        context: Context,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        scope::try_run(self.clone(), context, work).await
     }
 
     /// Finds out what became of a commit whose reply never came.

@@ -49,10 +49,12 @@ struct Begun {
     kind: Kind,
     key: Option<Vec<Value>>,
     old: Option<RowImage>,
+    /// Why its event could not be written, if that was tried.
+    cause: Option<DbErr>,
 }
 
 /// Why a scope did not end well.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ScopeError<T> {
     /// The context cannot be used; nothing ran.
@@ -60,13 +62,30 @@ pub enum ScopeError<T> {
     Refused(#[from] Refused),
     /// Saves were begun and their events are missing: `update_without_returning` calls no after-hook, nor does a save
     /// that failed; the event itself could not be written; or two saves of one row were joined.
-    #[error("saves without an event: {}; roll back, or use a unit of work", .objects.join(", "))]
+    #[error("{}", Unfinished(.objects, .cause))]
     Unfinished {
         /// What the code in the scope answered.
         output: T,
         /// The objects that were saved.
         objects: Vec<String>,
+        /// Why the first of their events could not be written, if that was tried.
+        #[source]
+        cause: Option<DbErr>,
     },
+}
+
+/// What [`ScopeError::Unfinished`] and [`Refused::Unfinished`] say.
+pub(crate) struct Unfinished<'a>(pub(crate) &'a [String], pub(crate) &'a Option<DbErr>);
+
+impl std::fmt::Display for Unfinished<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(objects, cause) = self;
+        write!(f, "saves without an event: {}; roll back, or use a unit of work", objects.join(", "))?;
+        match cause {
+            Some(cause) => write!(f, ": {cause}"),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(crate) async fn run<F: Future>(
@@ -78,8 +97,32 @@ pub(crate) async fn run<F: Future>(
     let state = State { team: context.team_scope().clone(), saves: Vec::new() };
     let scope = Arc::new(Scope { events, context, unit_id: Uuid::now_v7(), state: Mutex::new(state) });
     let output = SCOPE.scope(Arc::clone(&scope), work).await;
-    let objects: Vec<String> = scope.state().saves.iter().map(Begun::object).collect();
-    if objects.is_empty() { Ok(output) } else { Err(ScopeError::Unfinished { output, objects }) }
+    let state = scope.state();
+    if state.saves.is_empty() {
+        return Ok(output);
+    }
+    let objects = state.saves.iter().map(Begun::object).collect();
+    let cause = state.saves.iter().find_map(|begun| begun.cause.clone());
+    Err(ScopeError::Unfinished { output, objects, cause })
+}
+
+/// As `run`, for work that answers a `Result`: its own error, or this one.
+pub(crate) async fn try_run<T, E: From<DbErr>>(
+    events: Events,
+    context: Context,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    run(events, context, work).await.unwrap_or_else(|error| {
+        let refused = match error {
+            ScopeError::Refused(refused) => refused,
+            // The work knows what happened to it.
+            ScopeError::Unfinished { output: Err(error), .. } => return Err(error),
+            ScopeError::Unfinished { output: Ok(_), objects, cause } => {
+                Refused::Unfinished { objects, cause }
+            }
+        };
+        Err(DbErr::from(refused).into())
+    })
 }
 
 impl Begun {
@@ -188,7 +231,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     state.saves.retain(|begun| {
         begun.key.is_none() || begun.key != key || !std::ptr::eq(begun.definition, definition)
     });
-    state.saves.push(Begun { definition, kind, key, old });
+    state.saves.push(Begun { definition, kind, key, old, cause: None });
     Ok(())
 }
 
@@ -215,6 +258,13 @@ struct Pending<'a> {
 impl Pending<'_> {
     fn recorded(mut self) {
         self.begun = None;
+    }
+
+    fn failed(mut self, error: DbErr) -> DbErr {
+        if let Some(begun) = &mut self.begun {
+            begun.cause = Some(error.clone());
+        }
+        error
     }
 }
 
@@ -246,36 +296,17 @@ pub(crate) async fn after<C: ConnectionTrait>(
         };
         let Some(found) = state.saves.iter().position(fits) else {
             // Such as the other of two joined saves of one row. Whoever catches the error hears of it again.
-            state.saves.push(Begun { definition, kind, key: Some(key.to_vec()), old: None });
+            state.saves.push(Begun { definition, kind, key: Some(key.to_vec()), old: None, cause: None });
             return Err(Refused::NoBeforeHook { object_type }.into());
         };
         state.saves.remove(found)
     };
     let pending = Pending { scope: &scope, begun: Some(begun) };
     let old = pending.begun.as_ref().and_then(|begun| begun.old.as_ref());
-    let events = match (kind, old, &new) {
-        (Kind::Insert, Some(_), Some(_)) => Vec::new(), // a link that was there
-        (Kind::Insert, None, Some(new)) => scope.events_of(definition, Change::Created(new))?,
-        (Kind::Update, Some(old), Some(new)) => {
-            record::same_team(definition, old, new)?;
-            scope.events_of(definition, Change::Updated(old, new))?
-        }
-        (Kind::Delete, Some(old), _) => scope.events_of(definition, Change::Deleted(old))?,
-        (Kind::Delete, None, _) => Vec::new(), // there was no row
-        _ => return Err(Refused::NoBeforeHook { object_type }.into()),
+    let seen = match record(&scope, definition, kind, old, new.as_ref(), db).await {
+        Ok(seen) => seen,
+        Err(error) => return Err(pending.failed(error)),
     };
-    let seen = record::seen(!scope.events.in_transaction().is_empty(), &events)?;
-    if !events.is_empty() {
-        let counted = observe::Written::of(&events);
-        if *scope.context.team_scope() == TeamScope::New {
-            let team = scope.state().team.clone(); // the one that this save has made
-            enter(&scope, &team, db).await?;
-        }
-        db.execute(&store::insert_values(db.get_database_backend(), events)).await?;
-        counted.count();
-        #[cfg(feature = "testing")]
-        crate::testing::note_unit(scope.unit_id, scope.state().team.clone());
-    }
     pending.recorded();
     if seen.is_empty() {
         return Ok(());
@@ -286,6 +317,41 @@ pub(crate) async fn after<C: ConnectionTrait>(
         None => scope.events.begin_plain().await?,
     };
     scope.consume(savepoint, &seen).await
+}
+
+/// Writes the events of a save, and answers what consumers have yet to see of them.
+async fn record<C: ConnectionTrait>(
+    scope: &Scope,
+    definition: &'static Definition,
+    kind: Kind,
+    old: Option<&RowImage>,
+    new: Option<&RowImage>,
+    db: &C,
+) -> Result<Vec<Event>, DbErr> {
+    let events = match (kind, old, new) {
+        (Kind::Insert, Some(_), Some(_)) => Vec::new(), // a link that was there
+        (Kind::Insert, None, Some(new)) => scope.events_of(definition, Change::Created(new))?,
+        (Kind::Update, Some(old), Some(new)) => {
+            record::same_team(definition, old, new)?;
+            scope.events_of(definition, Change::Updated(old, new))?
+        }
+        (Kind::Delete, Some(old), _) => scope.events_of(definition, Change::Deleted(old))?,
+        (Kind::Delete, None, _) => Vec::new(), // there was no row
+        _ => return Err(Refused::NoBeforeHook { object_type: definition.object_type() }.into()),
+    };
+    let seen = record::seen(!scope.events.in_transaction().is_empty(), &events)?;
+    if !events.is_empty() {
+        let counted = observe::Written::of(&events);
+        if *scope.context.team_scope() == TeamScope::New {
+            let team = scope.state().team.clone(); // the one that this save has made
+            enter(scope, &team, db).await?;
+        }
+        db.execute(&store::insert_values(db.get_database_backend(), events)).await?;
+        counted.count();
+        #[cfg(feature = "testing")]
+        crate::testing::note_unit(scope.unit_id, scope.state().team.clone());
+    }
+    Ok(seen)
 }
 
 impl Scope {

@@ -32,7 +32,7 @@ use sea_orm::Value;
 use serde_json::{Number, Value as Json};
 
 /// A database value that cannot be recorded, or a recorded value that does not fit the type asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValueError {
     /// Text with a NUL character, which PostgreSQL's JSON cannot hold.

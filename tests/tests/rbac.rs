@@ -62,7 +62,7 @@ async fn role_that_may_not_write_events_saves_nothing(db: Arc<TestDb>) {
         txn.commit().await
     };
     // The row was written by then: whoever caught the error of the save must not take the rest for a success.
-    let Err(ScopeError::Unfinished { output, objects }) = events.scope(context(), work).await else {
+    let Err(ScopeError::Unfinished { output, objects, .. }) = events.scope(context(), work).await else {
         panic!("must be an error")
     };
     assert!(matches!(output, Err(DbErr::AccessDenied { .. })), "{output:?}");

@@ -81,7 +81,7 @@ struct State {
 
 /// After-commit consumers that a shutdown did not wait for any longer. What was in wait for them is dropped, counted
 /// and logged; the events themselves are in the log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("after-commit consumers were not done in time: {}", .units.iter().map(|(name, units)| format!("`{name}` had {units} units of work to do")).collect::<Vec<_>>().join(", "))]
 #[non_exhaustive]
 pub struct Undelivered {

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::{Consumer, ConsumerFuture, Subscription};
 
 /// How a consumer failed.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsumerFailure {
     /// It answered this error.

@@ -49,7 +49,7 @@ pub struct Purged {
 }
 
 /// Why a purge ended early. What earlier batches removed is gone and recorded.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PurgeError {
     /// The step was not run: the guard has no door.

@@ -45,7 +45,7 @@ pub struct Thread {
 }
 
 /// Why a user's own message was not posted.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PostError {
     /// Nothing to be read in it.
@@ -89,7 +89,9 @@ impl From<PostError> for DbErr {
         match error {
             PostError::Refused(refused) => refused.into(),
             PostError::Database(error) => error,
-            other => Self::TryIntoErr { from: "text", into: "message", source: std::sync::Arc::new(other) },
+            other => {
+                Self::TryIntoErr { from: "this text", into: "a message", source: std::sync::Arc::new(other) }
+            }
         }
     }
 }

@@ -150,13 +150,14 @@ fn told<C: Default, E>(error: ScopeError<Result<Response<C>, E>>) -> Result<Resp
             tracing::error!(%refused, "the context of a request cannot be used");
             Ok(empty(status_of(&refused.into())))
         }
-        ScopeError::Unfinished { output, objects } => {
+        ScopeError::Unfinished { output, objects, cause } => {
+            let cause = cause.as_ref().map(tracing::field::display);
             let status = output.as_ref().map(Response::status);
             if status.is_ok_and(|status| !status.is_client_error() && !status.is_server_error()) {
-                tracing::error!(?objects, "{log}; it is answered with status 500");
+                tracing::error!(?objects, cause, "{log}; it is answered with status 500");
                 Ok(empty(StatusCode::INTERNAL_SERVER_ERROR))
             } else {
-                tracing::warn!(?objects, "{log}; it was not answered with success");
+                tracing::warn!(?objects, cause, "{log}; it was not answered with success");
                 output
             }
         }

@@ -151,7 +151,7 @@ async fn update_is_refused_and_delete_silent(
 ) {
     // Rolled back, and the scope says so once more.
     let scope = events.scope(ada(), schema.execute(UPDATE)).await;
-    let Err(ScopeError::Unfinished { output, objects }) = scope else { panic!("must be an error") };
+    let Err(ScopeError::Unfinished { output, objects, .. }) = scope else { panic!("must be an error") };
     assert!(error(output).contains("`campaign` was saved without its before-hook"));
     assert_eq!(objects, ["`campaign` 1"]);
     assert_eq!(rows(db).await[0], ("a".to_owned(), 0));

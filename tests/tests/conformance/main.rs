@@ -17,6 +17,7 @@ use tests::{
     new_campaign, refusal, types,
 };
 
+mod advice;
 mod generic;
 mod links;
 mod log;

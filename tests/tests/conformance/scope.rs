@@ -9,6 +9,7 @@ tests::conformance! {
     scope_refuses_an_after_hook_without_its_before_hook,
     scope_refuses_rows_of_another_team_before_they_are_touched,
     scope_names_a_save_whose_event_could_not_be_written,
+    scope_says_why_an_event_could_not_be_written,
     save_that_is_tried_again_in_a_scope_is_no_loss,
     consumers_in_a_scope_run_in_a_savepoint,
     consumers_know_the_team_that_a_scope_made,
@@ -64,7 +65,7 @@ async fn scope_reports_a_save_without_after_hook(db: Arc<TestDb>) {
         active.update_without_returning(&txn).await.unwrap();
         txn
     });
-    let Err(ScopeError::Unfinished { output, objects }) = scope.await else { panic!("must be an error") };
+    let Err(ScopeError::Unfinished { output, objects, .. }) = scope.await else { panic!("must be an error") };
     output.rollback().await.unwrap();
     assert_eq!(objects, [format!("`campaign` {}", model.id)]);
 }
@@ -90,7 +91,7 @@ async fn scope_refuses_an_after_hook_without_its_before_hook(db: Arc<TestDb>) {
         txn.commit().await.unwrap();
         [saved.map(drop).unwrap_err(), deleted.map(drop).unwrap_err()]
     });
-    let Err(ScopeError::Unfinished { output, objects }) = scope.await else { panic!("must be an error") };
+    let Err(ScopeError::Unfinished { output, objects, .. }) = scope.await else { panic!("must be an error") };
     for error in output {
         assert!(matches!(refusal(&error), Refused::NoBeforeHook { .. }), "{error}");
     }
@@ -155,8 +156,31 @@ async fn scope_names_a_save_whose_event_could_not_be_written(db: Arc<TestDb>) {
         assert!(matches!(refusal(&error), Refused::NullTeam { .. }));
         txn
     });
-    let Err(ScopeError::Unfinished { output, objects }) = scope.await else { panic!("must be an error") };
+    let Err(error) = scope.await else { panic!("must be an error") };
+    for text in [error.to_string(), format!("{error:?}")] {
+        assert!(text.contains("a new `campaign`") && text.contains("column `team_id` is NULL"), "{text}");
+    }
+    let ScopeError::Unfinished { output, objects, cause } = error else { panic!("{error}") };
+    assert!(matches!(refusal(&cause.unwrap()), Refused::NullTeam { .. }));
     assert_eq!(objects, ["a new `campaign`"]);
+    output.rollback().await.unwrap();
+}
+
+/// Such as a database that lacks the table of events.
+async fn scope_says_why_an_event_could_not_be_written(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    db.db.execute_unprepared("ALTER TABLE events RENAME TO elsewhere").await.unwrap();
+    let scope = events.scope(context(), async {
+        let txn = db.db.begin().await.unwrap();
+        new_campaign("a").insert(&txn).await.unwrap_err();
+        txn
+    });
+    let Err(error) = scope.await else { panic!("must be an error") };
+    for text in [error.to_string(), format!("{error:?}")] {
+        assert!(text.contains("events") && text.contains("a new `campaign`"), "{text}");
+        assert!(text.contains("exist") || text.contains("no such table"), "{text}");
+    }
+    let ScopeError::Unfinished { output, .. } = error else { panic!("{error}") };
     output.rollback().await.unwrap();
 }
 
@@ -336,7 +360,7 @@ async fn joined_saves_of_one_row_in_a_scope_are_named(db: Arc<TestDb>) {
                 assert_eq!(both, (true, true));
                 assert_eq!(db.log().await.len(), before + 2);
             }
-            Err(ScopeError::Unfinished { output, objects }) => {
+            Err(ScopeError::Unfinished { output, objects, .. }) => {
                 assert_ne!(output, (true, true), "the caller is told as well");
                 assert_eq!(objects, [format!("`campaign` {id}")]);
             }

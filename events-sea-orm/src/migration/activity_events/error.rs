@@ -7,7 +7,7 @@ use sea_orm::DbErr;
 use super::check::Difference;
 
 /// Why an old table was not made into events.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ActivityEventsError {
     /// The table is not there.
