@@ -10,6 +10,7 @@ pub(crate) mod isolation;
 #[cfg(feature = "notifications")]
 pub(crate) mod notifications;
 pub(crate) mod retention;
+pub(crate) mod text;
 #[cfg(feature = "threads")]
 pub(crate) mod threads;
 pub(crate) mod tokens;
@@ -107,15 +108,17 @@ pub(crate) fn numbers_parameters(backend: DbBackend) -> bool {
 
 /// An INSERT of any number of events whose text does not vary: its parameter is a JSON array of rows. PostgreSQL takes
 /// arrays instead.
+///
+/// A text column of JSON_TABLE that names no character set has the database's own, which may lack half of the text.
 pub(crate) fn insert_events_from_json(backend: DbBackend) -> &'static str {
     match backend {
         DbBackend::MySql => {
             "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \
              SELECT UNHEX(r.id), r.team_id, r.event_type, r.object_type, r.object_id, r.actor_id, UNHEX(r.unit_id), r.event_data, r.context, r.occurred_at \
-             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$.id', team_id VARCHAR(191) PATH '$.team_id', \
-             event_type VARCHAR(63) PATH '$.event_type', object_type VARCHAR(191) PATH '$.object_type', object_id VARCHAR(191) PATH '$.object_id', \
-             actor_id VARCHAR(191) PATH '$.actor_id', unit_id CHAR(32) PATH '$.unit_id', event_data LONGTEXT PATH '$.event_data', \
-             context LONGTEXT PATH '$.context', occurred_at DATETIME(6) PATH '$.occurred_at')) AS r ORDER BY r.n"
+             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) CHARACTER SET utf8mb4 PATH '$.id', team_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.team_id', \
+             event_type VARCHAR(63) CHARACTER SET utf8mb4 PATH '$.event_type', object_type VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.object_type', object_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.object_id', \
+             actor_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.actor_id', unit_id CHAR(32) CHARACTER SET utf8mb4 PATH '$.unit_id', event_data LONGTEXT CHARACTER SET utf8mb4 PATH '$.event_data', \
+             context LONGTEXT CHARACTER SET utf8mb4 PATH '$.context', occurred_at DATETIME(6) PATH '$.occurred_at')) AS r ORDER BY r.n"
         }
         _ => {
             "INSERT INTO events (id, team_id, event_type, object_type, object_id, actor_id, unit_id, event_data, context, occurred_at) \

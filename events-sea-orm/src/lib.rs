@@ -117,7 +117,9 @@ pub use tracked::{Definition, Field, Format, TeamSource, ThreadSource, Tracked, 
 pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};
 pub use transitions::Transition;
-pub use verify::{Finding, GuardFinding, GuardProblem, IsolationFinding, Report, Severity};
+pub use verify::{
+    Finding, GuardFinding, GuardProblem, IsolationFinding, Report, Severity, TextFinding, TextProblem,
+};
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use web::status_of;
 #[cfg(feature = "tower")]

@@ -3,6 +3,7 @@
 
 mod guards;
 mod isolation;
+mod text;
 
 use std::fmt;
 
@@ -11,9 +12,11 @@ use sea_orm::{DbErr, EntityName, IdenStatic, Iterable};
 pub use self::{
     guards::{GuardFinding, GuardProblem},
     isolation::IsolationFinding,
+    text::{TextFinding, TextProblem},
 };
 use crate::{
     backend::{
+        self,
         catalog::{Action, Catalog, ForeignKey, TableName},
         isolation::TEAM_SETTING,
     },
@@ -35,7 +38,8 @@ pub enum Severity {
     Warning,
     /// Saves will fail, or a guard is missing.
     Error,
-    /// A team may see or change what is of another although row-level security is on: [`build`] refuses to start.
+    /// A team may see or change what is of another although row-level security is on, or the names of different teams
+    /// become one: [`build`] refuses to start.
     ///
     /// [`build`]: crate::EventsBuilder::build
     Danger,
@@ -86,6 +90,8 @@ pub enum Finding {
     Guard(GuardFinding),
     /// A team may see or write what is of another.
     Isolation(IsolationFinding),
+    /// Text does not come back as it went in.
+    Text(TextFinding),
 }
 
 impl Report {
@@ -150,6 +156,7 @@ impl Finding {
             Self::UnseenChange { .. } => Severity::Warning,
             Self::Guard(finding) => finding.severity(),
             Self::Isolation(finding) => finding.severity(),
+            Self::Text(finding) => finding.severity(),
             _ => Severity::Error,
         }
     }
@@ -159,6 +166,7 @@ impl Finding {
         match self {
             Self::Guard(finding) => finding.mend(),
             Self::Isolation(finding) => finding.mend(),
+            Self::Text(finding) => finding.mend(),
             _ => None,
         }
     }
@@ -190,6 +198,7 @@ impl fmt::Display for Finding {
             }
             Self::Guard(finding) => finding.fmt(f),
             Self::Isolation(finding) => finding.fmt(f),
+            Self::Text(finding) => finding.fmt(f),
             Self::MissingEvents => {
                 f.write_str("the table `events` is missing: run the steps of `events_sea_orm::migration`")
             }
@@ -206,8 +215,8 @@ impl Events {
     ///
     /// It only reads, needs no special rights, and asks a few questions however many models there are. Found are tables
     /// and columns that are missing, foreign keys by which the database itself changes what would be recorded,
-    /// guards of the `events` table that do not hold, and on PostgreSQL what lets a team see or write what is of another
-    /// (see the module `security`). Not found are triggers and rules of tracked tables, and other programs.
+    /// guards of the `events` table that do not hold, a connection, column or database that loses text, and on PostgreSQL
+    /// what lets a team see or write what is of another (see the module `security`). Not found are triggers and rules of tracked tables, and other programs.
     ///
     /// A model registers itself where it is used; one that is linked but never named does not: see
     /// [`verify_with`](Self::verify_with).
@@ -271,6 +280,7 @@ impl Events {
         let setting = self.row_level_security().map_or(TEAM_SETTING, |security| &security.team_setting);
         findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
         findings.extend(isolation::findings(self.pool(), setting).await?.into_iter().map(Finding::Isolation));
+        findings.extend(backend::text::findings(self.pool()).await?.into_iter().map(Finding::Text));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         Ok(Report { findings })
     }

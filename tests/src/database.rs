@@ -164,3 +164,11 @@ macro_rules! on_postgres {
         mod postgres { $(#[test] fn $case() { $crate::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })* }
     };
 }
+
+/// As `conformance`, for what MariaDB alone has.
+#[macro_export]
+macro_rules! on_mysql {
+    ($($case:ident),* $(,)?) => {
+        mod mysql { $(#[test] fn $case() { $crate::run(stringify!($case), Some("MYSQL_URL"), super::$case); })* }
+    };
+}

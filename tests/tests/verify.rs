@@ -201,11 +201,11 @@ async fn few_statements_for_any_number_of_models(db: Arc<TestDb>) {
     let events = events(&pool).await;
     seen.store(0, Ordering::Relaxed);
     events.verify().await.unwrap();
-    // Columns, foreign keys, guards; on MariaDB the guards' part that privileges are.
+    // Columns, foreign keys, guards, and on servers character sets; on MariaDB the guards' part that privileges are.
     // On PostgreSQL policies, on tables of ours.
     let statements = match db.db.get_database_backend() {
-        DbBackend::MySql => 4,
-        DbBackend::Postgres => 5,
+        DbBackend::MySql => 5,
+        DbBackend::Postgres => 6,
         _ => 3,
     };
     assert_eq!(seen.load(Ordering::Relaxed), statements);

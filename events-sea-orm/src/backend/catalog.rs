@@ -201,7 +201,7 @@ fn mysql(tables: &[TableName<'_>], select: &str, order: &str) -> Statement {
         let schema = if schema.is_some() { "?" } else { "DATABASE()" };
         // Names of tables are compared as the server compares them.
         parts.push(format!(
-            "{select} JOIN JSON_TABLE(?, '$[*]' COLUMNS (n BIGINT PATH '$.n', t VARCHAR(64) PATH '$.table')) w \
+            "{select} JOIN JSON_TABLE(?, '$[*]' COLUMNS (n BIGINT PATH '$.n', t VARCHAR(64) CHARACTER SET utf8mb4 PATH '$.table')) w \
              ON IF(@@lower_case_table_names = 0, CAST(w.t AS BINARY) = CAST(c.TABLE_NAME AS BINARY), \
              CAST(LOWER(w.t) AS BINARY) = CAST(LOWER(c.TABLE_NAME) AS BINARY)) WHERE c.TABLE_SCHEMA = {schema}"
         ));

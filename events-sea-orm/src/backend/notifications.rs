@@ -19,9 +19,9 @@ pub(crate) fn insert_from_json(backend: DbBackend) -> &'static str {
         DbBackend::MySql => {
             "INSERT INTO notifications (team_id, user_id, event_id, event_type, object_type, object_id, actor_id) \
              SELECT r.team_id, r.user_id, UNHEX(r.event_id), r.event_type, r.object_type, r.object_id, r.actor_id \
-             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, team_id VARCHAR(191) PATH '$.team_id', user_id VARCHAR(191) PATH '$.user_id', \
-             event_id CHAR(32) PATH '$.event_id', event_type VARCHAR(63) PATH '$.event_type', object_type VARCHAR(191) PATH '$.object_type', \
-             object_id VARCHAR(191) PATH '$.object_id', actor_id VARCHAR(191) PATH '$.actor_id')) AS r ORDER BY r.n \
+             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, team_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.team_id', user_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.user_id', \
+             event_id CHAR(32) CHARACTER SET utf8mb4 PATH '$.event_id', event_type VARCHAR(63) CHARACTER SET utf8mb4 PATH '$.event_type', object_type VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.object_type', \
+             object_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.object_id', actor_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.actor_id')) AS r ORDER BY r.n \
              ON DUPLICATE KEY UPDATE notifications.id = notifications.id"
         }
         // `WHERE true` tells the conflict from a join.

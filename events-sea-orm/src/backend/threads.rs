@@ -15,9 +15,9 @@ pub(crate) fn insert_messages_from_json(backend: DbBackend) -> &'static str {
         DbBackend::MySql => {
             "INSERT INTO thread_messages (thread_id, team_id, event_id, kind, author_id, body, data) \
              SELECT r.thread_id, r.team_id, UNHEX(r.event_id), 'system', r.author_id, r.body, r.data \
-             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, thread_id BIGINT PATH '$.thread_id', team_id VARCHAR(191) PATH '$.team_id', \
-             event_id CHAR(32) PATH '$.event_id', author_id VARCHAR(191) PATH '$.author_id', body LONGTEXT PATH '$.body', \
-             data LONGTEXT PATH '$.data')) AS r ORDER BY r.n ON DUPLICATE KEY UPDATE thread_messages.thread_id = thread_messages.thread_id"
+             FROM JSON_TABLE(?, '$[*]' COLUMNS (n FOR ORDINALITY, thread_id BIGINT PATH '$.thread_id', team_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.team_id', \
+             event_id CHAR(32) CHARACTER SET utf8mb4 PATH '$.event_id', author_id VARCHAR(191) CHARACTER SET utf8mb4 PATH '$.author_id', body LONGTEXT CHARACTER SET utf8mb4 PATH '$.body', \
+             data LONGTEXT CHARACTER SET utf8mb4 PATH '$.data')) AS r ORDER BY r.n ON DUPLICATE KEY UPDATE thread_messages.thread_id = thread_messages.thread_id"
         }
         // `WHERE true` tells the conflict from a join.
         _ => {
