@@ -36,7 +36,8 @@ use proc_macro::TokenStream;
 /// - `transitions(Draft => [Live, Archived], Live => [Archived])`, beside `state`: which variants of the field's enum may
 ///   follow which. Any other transition is marked in its event as `undeclared`; a first value, after NULL, never is.
 /// - `enforce`, beside `transitions`: any other transition is refused.
-/// - `redact`: that it changed is recorded, never its value.
+/// - `redact`: that it changed is recorded, never its value. Database errors of the entity lose their message, and
+///   `DbErr::sql_err()` still says what they are; what else may show a value is in the module `security`.
 /// - `rename = "name"`: recorded under this name instead of the column's.
 /// - `with = path`: a function from `&FieldType` to what is recorded, a JSON value.
 /// - `label = "daily budget"`: what threads call it. Its recorded name with spaces for underscores unless said.

@@ -13,6 +13,7 @@ use crate::{
     events::Events,
     row_level_security::close,
     transaction::{EventTransaction, check_on_pool, inspect, inspect_text, run_callback},
+    withhold::Sent,
 };
 
 /// For whom, on the application's pool. Make one per request; it costs no query.
@@ -65,8 +66,9 @@ impl ConnectionTrait for EventConnection {
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         self.check_text(sql)?;
+        let sent = Sent::of(&Statement::from_string(self.backend(), sql));
         let db = self.open().await?;
-        let result = db.execute_unprepared(sql).await?;
+        let result = db.execute_unprepared(sql).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| result)
     }
 
@@ -99,20 +101,20 @@ impl EventConnection {
     }
 
     async fn execute_checked(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
-        let db = self.open().await?;
-        let result = db.execute_raw(stmt).await?;
+        let (sent, db) = (Sent::of(&stmt), self.open().await?);
+        let result = db.execute_raw(stmt).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| result)
     }
 
     async fn query_one_checked(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let db = self.open().await?;
-        let row = db.query_one_raw(stmt).await?;
+        let (sent, db) = (Sent::of(&stmt), self.open().await?);
+        let row = db.query_one_raw(stmt).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| row)
     }
 
     async fn query_all_checked(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let db = self.open().await?;
-        let rows = db.query_all_raw(stmt).await?;
+        let (sent, db) = (Sent::of(&stmt), self.open().await?);
+        let rows = db.query_all_raw(stmt).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| rows)
     }
 

@@ -5,7 +5,7 @@ use events_core::TeamScope;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, Statement};
 
 pub(crate) use crate::backend::isolation::TEAM_SETTING;
-use crate::{backend, error::Refused, events::Events};
+use crate::{backend, error::Refused, events::Events, withhold::withhold_at_end};
 
 /// What it takes to be let through the policies, where they are on.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ async fn begin(pool: &DatabaseConnection, enter: Statement) -> Result<DatabaseTr
 /// Ends what [`Events::open`] began. Dropped without it, it is rolled back.
 pub(crate) async fn close(db: DatabaseExecutor<'_>) -> Result<(), DbErr> {
     match db {
-        DatabaseExecutor::OwnedTransaction(txn) => txn.commit().await,
+        DatabaseExecutor::OwnedTransaction(txn) => txn.commit().await.map_err(withhold_at_end),
         _ => Ok(()),
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     tracked::{Definition, RowImage, Rows, TeamSource},
     transaction::{EventTransaction, Kind},
     typed::downcast_ref,
+    withhold::withhold_for,
 };
 
 tokio::task_local! {
@@ -202,7 +203,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
         (Kind::Delete, _) => Some(Lock::ForDelete),
         (Kind::Insert, Some(key)) if may_be_there(rows, db) => {
             // Asked without a lock first: a lock on a row that is not there makes others wait who insert beside it.
-            db.query_one(&rows.select(key)).await?.map(|_| Lock::ForUpdate)
+            withhold_for(definition, db.query_one(&rows.select(key)).await)?.map(|_| Lock::ForUpdate)
         }
         _ => None,
     };
@@ -212,7 +213,8 @@ pub(crate) async fn before<C: ConnectionTrait>(
         if let Some(lock) = backend::lock(db.get_database_backend(), lock) {
             select.lock(lock);
         }
-        old = db.query_one(&select).await?.map(|row| rows.image(&row, "")).transpose()?;
+        let row = withhold_for(definition, db.query_one(&select).await)?;
+        old = withhold_for(definition, row.map(|row| rows.image(&row, "")).transpose())?;
     }
     if let Some(old) = &old {
         record::team_of(definition, old, &team)?;

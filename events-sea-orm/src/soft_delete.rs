@@ -10,6 +10,7 @@ use crate::{
     record,
     tracked::{self, Tracked},
     transaction::EventTransaction,
+    withhold::withhold_for,
 };
 
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
@@ -173,7 +174,7 @@ where
         select.lock(lock);
     }
     let Some(row) = txn.query_one(&select).await? else { return Ok(false) };
-    let row = rows.image(&row, "")?;
+    let row = withhold_for(rows.definition(), rows.image(&row, ""))?;
     record::team_of(rows.definition(), &row, &txn.team_scope())?;
     Ok(row.deleted)
 }

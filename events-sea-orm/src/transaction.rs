@@ -50,7 +50,7 @@ use crate::{
     saves,
     tracked::Tracked,
     value,
-    withhold::withhold,
+    withhold::withhold_at_end,
 };
 
 /// A unit of work: a database transaction that knows for whom it is and records an event for every tracked save.
@@ -93,8 +93,6 @@ struct Unit {
     depth: Option<usize>,
     /// Whether the commit has begun, and consumers run.
     flushing: AtomicBool,
-    /// Whether a row with redacted fields was saved.
-    redacts: AtomicBool,
     /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
     dropped_busy: std::sync::Mutex<Vec<Arc<DatabaseTransaction>>>,
 }
@@ -110,11 +108,6 @@ struct Flushed {
 pub(crate) type Busy = Arc<OwnedMutexGuard<()>>;
 
 impl Unit {
-    /// An error of a commit: a deferred constraint is looked at then, and the database quotes the row that breaks it.
-    fn commit_error(&self, error: DbErr) -> DbErr {
-        if self.redacts.load(Ordering::Relaxed) { withhold(error) } else { error }
-    }
-
     async fn busy(&self) -> Busy {
         Arc::new(Arc::clone(&self.gate).lock_owned().await)
     }
@@ -169,7 +162,6 @@ impl EventTransaction {
                 gate: Arc::default(),
                 depth,
                 flushing: AtomicBool::new(false),
-                redacts: AtomicBool::new(false),
                 dropped_busy: std::sync::Mutex::default(),
             }),
         }
@@ -319,7 +311,7 @@ impl EventTransaction {
         };
         let _busy = self.unit.busy().await;
         if let Err(error) = self.end()?.commit().await {
-            let error = self.unit.commit_error(error);
+            let error = withhold_at_end(error);
             return Err(if backend::commit_is_unknown(self.unit.backend, &error) {
                 UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
             } else {
@@ -353,7 +345,7 @@ impl EventTransaction {
             }
             Err(error) => {
                 parent.poison("the commit of a nested unit of work failed");
-                Err(CommitError::Failed(self.unit.commit_error(error)))
+                Err(CommitError::Failed(withhold_at_end(error)))
             }
         }
     }
@@ -370,7 +362,7 @@ impl EventTransaction {
         let _busy = self.unit.busy().await;
         let inner = self.end()?;
         let Some(parent) = &self.level.parent else {
-            return inner.rollback().await;
+            return inner.rollback().await.map_err(withhold_at_end);
         };
         // A grandchild left open makes the savepoints unequal to what the levels say.
         let settled = !self.level.state().nested_open;
@@ -381,7 +373,7 @@ impl EventTransaction {
         if result.is_err() || !settled {
             parent.poison("the rollback of a nested unit of work failed");
         }
-        result
+        result.map_err(withhold_at_end)
     }
 
     /// The transaction, to be ended. Call with the connection in hand: no statement is on its way then.
@@ -467,9 +459,6 @@ impl EventTransaction {
 
     pub(crate) fn announce(&self, announcement: Announcement) -> Result<(), Refused> {
         self.level.check_writable()?;
-        if announcement.definition().redacts() {
-            self.unit.redacts.store(true, Ordering::Relaxed);
-        }
         let mut state = self.level.state();
         // A save that is tried again takes the place of one that a hook refused after this.
         state.announced.retain(|other| announcement.key.is_none() || !other.is_of(&announcement));

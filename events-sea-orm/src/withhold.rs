@@ -2,23 +2,34 @@
 //!
 //! `Duplicate entry 's3cr3t' for key 'api_key'`: where an entity has redacted fields, only the code and the
 //! constraint may be passed on.
+//!
+//! Three rules say where. What is known to be about rows of such an entity: [`withhold_for`]. A statement that an
+//! application sent: [`Sent`], by its text and by what the database says of it. What ends a transaction or a savepoint:
+//! [`withhold_at_end`], since a deferred constraint is looked at then, and nothing says whose.
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc};
 
 use sea_orm::{
-    DbErr, RuntimeErr,
+    DbBackend, DbErr, RuntimeErr, Statement,
     sqlx::{
         self,
         error::{DatabaseError, ErrorKind},
     },
 };
 
-use crate::{error::Refused, tracked::Definition};
+use crate::{
+    error::Refused,
+    tracked::{self, Definition},
+    transaction::{Kind, inspect_text},
+};
 
 /// What is left of a database error: enough to decide, nothing that quotes a value.
 struct Withheld {
+    /// For downcasts alone, by which `DbErr::sql_err` and handlers of an application's own know what it is.
+    original: Option<Box<dyn DatabaseError>>,
     code: Option<String>,
     constraint: Option<String>,
+    table: Option<String>,
     kind: ErrorKind,
     message: String,
 }
@@ -26,6 +37,62 @@ struct Withheld {
 /// `result`, its error stripped of the database's words where rows of this entity hold what is redacted.
 pub(crate) fn withhold_for<T>(definition: &Definition, result: Result<T, DbErr>) -> Result<T, DbErr> {
     if definition.redacts() { result.map_err(withhold) } else { result }
+}
+
+/// An error of what begins or ends a transaction or a savepoint.
+pub(crate) fn withhold_at_end(error: DbErr) -> DbErr {
+    if tracked::known().iter().any(|definition| definition.redacts()) { withhold(error) } else { error }
+}
+
+/// A statement that was sent: decides whether an error of it may be passed on as it is.
+pub(crate) struct Sent {
+    sql: String,
+    backend: DbBackend,
+}
+
+impl Sent {
+    pub(crate) fn of(statement: &Statement) -> Self {
+        Self { sql: statement.sql.clone(), backend: statement.db_backend }
+    }
+
+    /// `error`, stripped of the database's words if it may be about rows that hold what is redacted.
+    pub(crate) fn withhold(&self, error: DbErr) -> DbErr {
+        let redacting: Vec<_> = tracked::known().into_iter().filter(|known| known.redacts()).collect();
+        if redacting.is_empty() || !self.may_be_of(&redacting, &error) { error } else { withhold(error) }
+    }
+
+    fn may_be_of(&self, redacting: &[&Definition], error: &DbErr) -> bool {
+        let sql = self.sql.to_ascii_lowercase();
+        // What a trigger, cascade or function wrote is named by the error alone.
+        let table = database_error(error).and_then(DatabaseError::table);
+        let names = |definition: &&Definition| {
+            is_named(&sql, &definition.table().to_ascii_lowercase())
+                || table.is_some_and(|table| table.eq_ignore_ascii_case(definition.table()))
+        };
+        // `U&"\0063ampaigns"` may be any name, and code that names no table may write to any.
+        sql.contains("u&\"") || redacting.iter().any(names) || {
+            let inspected = inspect_text(&self.sql, self.backend);
+            inspected.kind == Kind::Raw && inspected.written.is_empty()
+        }
+    }
+}
+
+/// Whether a text has this name, not as a part of a longer one. In strings too: they may be run.
+fn is_named(text: &str, name: &str) -> bool {
+    let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        !goes_on(before.chars().next_back()) && !goes_on(after.chars().next())
+    })
+}
+
+fn database_error(error: &DbErr) -> Option<&dyn DatabaseError> {
+    match error {
+        DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error))
+        | DbErr::Conn(RuntimeErr::SqlxError(error)) => error.as_database_error(),
+        _ => None,
+    }
 }
 
 /// `error`, stripped of the database's words.
@@ -52,18 +119,25 @@ fn strip(error: RuntimeErr) -> RuntimeErr {
             "an error of the database, withheld as it may quote a redacted value".into(),
         );
     };
-    let stripped = match &*error {
-        sqlx::Error::Database(error) => sqlx::Error::Database(Box::new(Withheld::of(&**error))),
-        // The connection, not the statement: nothing of the row is in it.
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::WorkerCrashed => {
-            return RuntimeErr::SqlxError(error);
-        }
-        _ => sqlx::Error::Protocol(WITHHELD.into()),
+    if is_of_connection(&error) {
+        return RuntimeErr::SqlxError(error);
+    }
+    let stripped = match Arc::try_unwrap(error) {
+        Ok(sqlx::Error::Database(original)) => Some(Withheld::of(&*original).over(original)),
+        Ok(_) => None,
+        // Somebody else holds it too: it cannot be kept here.
+        Err(shared) => shared.as_database_error().map(Withheld::of),
     };
-    RuntimeErr::SqlxError(Arc::new(stripped))
+    RuntimeErr::SqlxError(Arc::new(match stripped {
+        Some(stripped) => sqlx::Error::Database(Box::new(stripped)),
+        None => sqlx::Error::Protocol(WITHHELD.into()),
+    }))
+}
+
+/// Of the connection and not the statement: nothing of the row is in it.
+fn is_of_connection(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, WorkerCrashed};
+    matches!(error, Io(_) | PoolClosed | PoolTimedOut | WorkerCrashed)
 }
 
 impl Withheld {
@@ -75,7 +149,12 @@ impl Withheld {
             "database error {}, constraint {named}; its message is withheld, as it may quote a redacted value",
             code.as_deref().unwrap_or("unknown"),
         );
-        Self { kind: error.kind(), code, constraint, message }
+        let table = error.table().map(str::to_owned);
+        Self { original: None, kind: error.kind(), code, constraint, table, message }
+    }
+
+    fn over(self, original: Box<dyn DatabaseError>) -> Self {
+        Self { original: Some(original), ..self }
     }
 }
 
@@ -103,26 +182,40 @@ impl DatabaseError for Withheld {
         self.constraint.as_deref()
     }
 
+    fn table(&self) -> Option<&str> {
+        self.table.as_deref()
+    }
+
     fn kind(&self) -> ErrorKind {
         match self.kind {
             ErrorKind::UniqueViolation => ErrorKind::UniqueViolation,
             ErrorKind::ForeignKeyViolation => ErrorKind::ForeignKeyViolation,
             ErrorKind::NotNullViolation => ErrorKind::NotNullViolation,
             ErrorKind::CheckViolation => ErrorKind::CheckViolation,
+            ErrorKind::ExclusionViolation => ErrorKind::ExclusionViolation,
             _ => ErrorKind::Other,
         }
     }
 
+    // These three are what a downcast asks, and nothing else: `DbErr::sql_err` finds the driver's error by them, and
+    // takes the text from `message` above.
+
     fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
-        self
+        self.original.as_ref().map_or(self, |original| original.as_error())
     }
 
     fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
-        self
+        match self.original {
+            Some(ref mut original) => original.as_error_mut(),
+            None => self,
+        }
     }
 
     fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
-        self
+        match self.original {
+            Some(original) => original.into_error(),
+            None => self,
+        }
     }
 }
 
@@ -158,6 +251,18 @@ mod tests {
             "invalid input: \"UNIQUE constraint failed: s3cr3t\"",
         ] {
             assert!(found(quoting).is_none_or(|told| !told.contains("s3cr3t")), "{quoting}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_named_by_its_whole_name() {
+        for text in
+            ["update vaults set", "select 1 from \"vaults\"", "do $$ delete from vaults; $$", "vaults"]
+        {
+            assert!(is_named(text, "vaults"), "{text}");
+        }
+        for text in ["select * from vaults_old", "select * from my_vaults", "select evaults", "evaultsé"] {
+            assert!(!is_named(text, "vaults"), "{text}");
         }
     }
 

@@ -14,11 +14,15 @@ use sea_orm::{
 use tokio::sync::mpsc;
 
 use super::EventConnection;
+use crate::withhold::{Sent, withhold_at_end};
 
 type Row = Result<QueryResult, DbErr>;
 
 /// Rows of a query on the pool; under row-level security, of one in a transaction of its own, which ends with them.
-pub struct ConnectionStream(Rows);
+pub struct ConnectionStream {
+    rows: Rows,
+    sent: Sent,
+}
 
 enum Rows {
     Pool(QueryStream),
@@ -39,7 +43,7 @@ impl Stream for ConnectionStream {
     type Item = Row;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Row>> {
-        match &mut self.0 {
+        let row = match &mut self.rows {
             Rows::Pool(rows) => rows.poll_next_unpin(cx),
             Rows::Transaction { received, sender } => {
                 if let Some(sending) = sender
@@ -49,7 +53,8 @@ impl Stream for ConnectionStream {
                 }
                 received.poll_recv(cx)
             }
-        }
+        };
+        row.map_err(|error| self.sent.withhold(error))
     }
 }
 
@@ -82,14 +87,19 @@ impl StreamTrait for EventConnection {
 
 impl EventConnection {
     async fn stream_checked(&self, stmt: Statement) -> Result<ConnectionStream, DbErr> {
-        Ok(ConnectionStream(match self.open().await? {
+        let sent = Sent::of(&stmt);
+        let rows = match self.open().await? {
             DatabaseExecutor::OwnedTransaction(txn) => {
                 // Room for one row: the database is read no faster than the stream is.
                 let (send, received) = mpsc::channel(1);
                 Rows::Transaction { received, sender: Some(Box::pin(hand_over(txn, stmt, send))) }
             }
-            _ => Rows::Pool(self.events.pool().stream_raw(stmt).await?),
-        }))
+            _ => {
+                let rows = self.events.pool().stream_raw(stmt).await;
+                Rows::Pool(rows.map_err(|error| sent.withhold(error))?)
+            }
+        };
+        Ok(ConnectionStream { rows, sent })
     }
 }
 
@@ -106,7 +116,7 @@ async fn hand_over(txn: DatabaseTransaction, stmt: Statement, send: mpsc::Sender
     };
     let read: Result<(), DbErr> = read.await;
     let ended = match read {
-        Ok(()) => txn.commit().await,
+        Ok(()) => txn.commit().await.map_err(withhold_at_end),
         Err(error) => Err(error),
     };
     if let Err(error) = ended {

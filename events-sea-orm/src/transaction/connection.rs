@@ -13,7 +13,7 @@ use super::{
     untracked::Tally,
     write::{Reply, Verb},
 };
-use crate::typed::downcast_ref;
+use crate::{typed::downcast_ref, withhold::withhold_at_end};
 
 #[async_trait::async_trait]
 impl ConnectionTrait for EventTransaction {
@@ -82,7 +82,7 @@ impl EventTransaction {
             Err(error) => {
                 self.level.close_nested();
                 self.level.poison("the database reported an error");
-                Err(error)
+                Err(withhold_at_end(error))
             }
         }
     }
@@ -209,12 +209,16 @@ mod stream {
     };
 
     use super::{EventTransaction, Verb};
-    use crate::transaction::{Busy, guard, level::Level, statement::Inspected};
+    use crate::{
+        transaction::{Busy, guard, level::Level, statement::Inspected},
+        withhold::Sent,
+    };
 
     /// Rows of a query on a unit of work. An error among them poisons it.
     pub struct EventStream<'a> {
         rows: TransactionStream<'a>,
         level: Arc<Level>,
+        sent: Sent,
         _busy: Busy,
     }
 
@@ -232,7 +236,7 @@ mod stream {
             if let Poll::Ready(Some(Err(_))) = &item {
                 self.level.poison("the database reported an error");
             }
-            item
+            item.map_err(|error| self.sent.withhold(error))
         }
     }
 
@@ -270,9 +274,11 @@ mod stream {
             if let Some(enter) = self.enter_new_team()? {
                 self.send(&busy, Verb::Execute, enter).await?;
             }
+            let sent = Sent::of(&stmt);
             let rows = self.inner()?.stream_raw(stmt).await;
-            let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"))?;
-            Ok(EventStream { rows, level: Arc::clone(&self.level), _busy: busy })
+            let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"));
+            let rows = rows.map_err(|error| sent.withhold(error))?;
+            Ok(EventStream { rows, level: Arc::clone(&self.level), sent, _busy: busy })
         }
     }
 }

@@ -44,15 +44,6 @@ pub(crate) fn check_on_pool(inspected: &Inspected) -> Result<(), DbErr> {
     Ok(check_unannounced(inspected)?)
 }
 
-/// Whether a write may be of redacted values, which the database quotes in its errors. Code that names no table may
-/// write to any.
-pub(super) fn may_be_redacted(inspected: &Inspected) -> bool {
-    match inspected.written.as_slice() {
-        [] => tracked::known().iter().any(|definition| definition.redacts()),
-        written => written.iter().filter_map(tracked::find).any(Definition::redacts),
-    }
-}
-
 fn unannounced(definition: &Definition, kind: Kind) -> Refused {
     let (call, verb) = match kind {
         Kind::Insert => ("insert_many` or `Entity::insert", "insert_many_with_events"),

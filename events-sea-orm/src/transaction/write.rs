@@ -22,7 +22,7 @@ use crate::{
     observe,
     record::{self, Change, Recorder, SaveOptions},
     tracked::{Definition, OLD, RowImage},
-    withhold::withhold,
+    withhold::{Sent, withhold},
 };
 
 /// How a statement is sent, and what came back.
@@ -164,7 +164,7 @@ impl EventTransaction {
         let (busy, doubt) = self.begin_write().await?;
         let reply = self.send(&busy, verb, statement).await;
         doubt.settle();
-        let reply = if guard::may_be_redacted(&inspected) { reply.map_err(withhold) } else { reply }?;
+        let reply = reply?;
         if let Some(tally) = tally {
             tally.count(&inspected.written, reply.rows());
         }
@@ -449,12 +449,14 @@ async fn answer(
     if let Some(enter) = enter {
         inner.execute_raw(enter).await?;
     }
-    Ok(match verb {
-        Verb::Execute => Reply::Executed(inner.execute_raw(statement).await?),
-        Verb::ExecuteUnprepared => Reply::Executed(inner.execute_unprepared(&statement.sql).await?),
-        Verb::QueryOne => Reply::One(inner.query_one_raw(statement).await?),
-        Verb::QueryAll => Reply::All(inner.query_all_raw(statement).await?),
-    })
+    let sent = Sent::of(&statement);
+    let reply = match verb {
+        Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
+        Verb::ExecuteUnprepared => inner.execute_unprepared(&statement.sql).await.map(Reply::Executed),
+        Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
+        Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
+    };
+    reply.map_err(|error| sent.withhold(error))
 }
 
 fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {

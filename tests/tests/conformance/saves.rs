@@ -1,5 +1,8 @@
 //! Which events a save leaves.
 
+use events_sea_orm::EntityEvents;
+use sea_orm::{RuntimeErr, SqlErr, sqlx};
+
 use super::*;
 
 tests::conformance! {
@@ -13,6 +16,7 @@ tests::conformance! {
     own_hooks_run_in_order,
     composite_key_and_new_format,
     redacted_values_are_nowhere,
+    a_withheld_error_says_what_it_is,
     save_decides_by_the_key,
     order_is_kept_where_nothing_is_returned,
     large_and_odd_payloads_are_kept,
@@ -198,6 +202,59 @@ async fn redacted_values_are_nowhere(db: Arc<TestDb>) {
     assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
     assert_eq!(log[1].event_data, json!({"changes": {}, "redacted": ["api_key"]}));
     assert!(!format!("{log:?}").contains(SECRET));
+}
+
+/// Handlers of an application ask the error what it is: SeaORM's `sql_err`, or the driver's own type. They still find it.
+async fn a_withheld_error_says_what_it_is(db: Arc<TestDb>) {
+    const SECRET: &str = "s3cr3t-that-is-taken";
+    let events = set_up(&db).await;
+    db.db
+        .execute_unprepared(
+            "CREATE TABLE badges (api_key varchar(50), FOREIGN KEY (api_key) REFERENCES campaigns (api_key))",
+        )
+        .await
+        .unwrap();
+    let connection = events.connection(context());
+    let model = campaign::ActiveModel { api_key: Set(SECRET.to_owned()), ..new_campaign("a") };
+    let model = model.create_with_event(&connection).await.unwrap();
+    let badge = format!("INSERT INTO badges (api_key) VALUES ('{SECRET}')");
+    db.db.execute_unprepared(&badge).await.unwrap();
+
+    let double = || campaign::ActiveModel { api_key: Set(SECRET.to_owned()), ..new_campaign("b") };
+    let txn = events.begin(context()).await.unwrap();
+    let in_a_unit = double().insert(&txn).await.unwrap_err();
+    txn.rollback().await.unwrap();
+    let taken = [
+        in_a_unit,
+        double().create_with_event(&connection).await.unwrap_err(),
+        campaign::Entity::insert_many_with_events([double()]).exec(&connection).await.unwrap_err(),
+    ];
+    for error in taken {
+        let said = format!("{error} {error:?} {:?}", error.sql_err());
+        let found = matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(text)) if text.contains("api_key"));
+        assert!(found && !said.contains(SECRET), "{said}");
+        assert!(is_of_the_driver(&error), "{said}");
+    }
+
+    let error = model.into_active_model().delete_with_event(&connection).await.unwrap_err();
+    let said = format!("{error} {error:?} {:?}", error.sql_err());
+    assert!(matches!(error.sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))), "{said}");
+    assert!(!said.contains(SECRET), "{said}");
+}
+
+/// Whether a downcast finds the driver's own error, its code or number with it.
+fn is_of_the_driver(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return false;
+    };
+    let error = error.as_database_error().expect("the database's");
+    let postgres = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>();
+    let mysql = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    let sqlite = error.try_downcast_ref::<sqlx::sqlite::SqliteError>();
+    postgres.is_some_and(|error| error.code() == "23505")
+        || mysql.is_some_and(|error| error.number() == 1062)
+        || sqlite.is_some_and(|_| error.code().as_deref() == Some("2067"))
 }
 
 /// `save` inserts where a key column is not set, and updates where all are: SeaORM's rule.

@@ -14,6 +14,8 @@ fn the_sql_is_what_the_library_prints() {
 #[test]
 fn every_test_that_is_named_is_there() {
     let sources = [
+        include_str!("../conformance/saves.rs"),
+        include_str!("../properties/secrets.rs"),
         include_str!("connections.rs"),
         include_str!("migration.rs"),
         include_str!("plans.rs"),

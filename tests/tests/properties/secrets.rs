@@ -75,6 +75,8 @@ operations! {
     failures::consumer,
     failures::in_a_scope,
     failures::unreadable,
+    failures::reads,
+    failures::by_code_of_the_database,
     failures::wrong_field,
     bulk::insert_many,
     bulk::update_many,

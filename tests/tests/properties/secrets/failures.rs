@@ -3,12 +3,13 @@
 use std::task::Poll;
 
 use events_sea_orm::{
-    ActiveModelEvents, ConsumerError, Context, Event, EventTransaction, Events, ScopeError,
+    ActiveModelEvents, ConsumerError, Context, EntityEvents, Event, EventTransaction, Events, ScopeError,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, TryStreamExt};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IntoActiveModel, ModelTrait,
-    QueryFilter, Set, Statement, TransactionTrait,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel,
+    ModelTrait, QueryFilter, QueryResult, Set, Statement, StreamTrait, TransactionSession, TransactionTrait,
+    sea_query::{Expr, OnConflict},
 };
 
 use super::world::{TEAM, World, context};
@@ -252,27 +253,168 @@ pub async fn in_a_scope(world: &World) {
     world.failed(world.events.scope(Context::default(), async {}).await);
 }
 
-/// The database refuses the commit itself and may quote the row. MariaDB has nothing that waits so long.
+/// The database refuses the commit itself and may quote the row, whichever call wrote it. MariaDB has nothing that waits
+/// so long.
 pub async fn commit(world: &World) {
     let taken = world.stored().await.late;
-    let postgres = world.backend() == DbBackend::Postgres;
-    let bad = async |txn: &EventTransaction| {
+    let (postgres, connection) = (world.backend() == DbBackend::Postgres, world.events.connection(context()));
+    for way in WAYS.into_iter().filter(|way| postgres || *way == "save") {
+        let other = world.stored().await;
+        let bad = async |txn: &EventTransaction| -> Result<(), DbErr> {
+            if !postgres {
+                txn.execute_unprepared("PRAGMA defer_foreign_keys = ON").await?;
+                let unknown = ActiveModel { owner_key: Set(Some(world.secret())), ..world.vault() };
+                return unknown.insert(txn).await.map(drop);
+            }
+            break_late(way, txn, &other, taken.clone(), world).await
+        };
+        let txn = world.begin().await;
+        bad(&txn).await.unwrap();
+        world.failed(txn.commit().await);
+        let txn = world.begin().await;
+        let nested = txn.begin().await.unwrap();
+        bad(&nested).await.unwrap();
+        nested.commit().await.unwrap();
+        world.failed(TransactionSession::commit(txn).await);
+        world.failed(world.events.transaction(context(), bad).await);
         if postgres {
-            return ActiveModel { late: Set(taken.clone()), ..world.vault() }.insert(txn).await;
+            let txn = world.begin().await;
+            bad(&txn).await.unwrap();
+            let now = txn
+                .untracked("now", async |txn| txn.execute_unprepared("SET CONSTRAINTS ALL IMMEDIATE").await);
+            world.failed(now.await);
+            world.failed(txn.commit().await);
         }
-        txn.execute_unprepared("PRAGMA defer_foreign_keys = ON").await?;
-        ActiveModel { owner_key: Set(Some(world.secret())), ..world.vault() }.insert(txn).await
-    };
-    let txn = world.begin().await;
-    bad(&txn).await.unwrap();
-    world.failed(txn.commit().await);
-    let txn = world.begin().await;
-    bad(&txn).await.unwrap();
-    world.failed(sea_orm::TransactionSession::commit(txn).await);
-    world.failed(world.events.transaction(context(), bad).await);
+    }
     if postgres {
-        let double = ActiveModel { late: Set(taken), ..world.vault() };
-        world.failed(double.create_with_event(&world.events.connection(context())).await);
+        let double = || ActiveModel { late: Set(taken.clone()), ..world.vault() };
+        world.failed(double().create_with_event(&connection).await);
+        world.failed(vault::Entity::insert_many_with_events([double()]).exec(&connection).await);
+        let consumer = Events::builder(world.db.db.clone()).consumer(breaks_late).build().await.unwrap();
+        let txn = consumer.begin(context()).await.unwrap();
+        world.stored().await; // what it takes the value from
+        world.vault().insert(&txn).await.unwrap();
+        world.failed(txn.commit().await);
+    }
+}
+
+/// The calls that can write a row.
+const WAYS: [&str; 6] = ["save", "update", "insert_many", "update_many", "upsert", "untracked"];
+
+/// Gives a row, in one of these ways, a value that another has. It is found out when the transaction ends.
+async fn break_late(
+    way: &str,
+    txn: &EventTransaction,
+    other: &vault::Model,
+    taken: Option<String>,
+    world: &World,
+) -> Result<(), DbErr> {
+    let double = ActiveModel { late: Set(taken.clone()), ..world.vault() };
+    match way {
+        "save" => double.insert(txn).await.map(drop),
+        "update" => {
+            let mut active = other.clone().into_active_model();
+            active.late = Set(taken);
+            active.update(txn).await.map(drop)
+        }
+        "insert_many" => vault::Entity::insert_many_with_events([double]).exec(txn).await.map(drop),
+        "update_many" => {
+            let update = vault::Entity::update_many_with_events().col_expr(Column::Late, Expr::val(taken));
+            update.filter(Column::Id.eq(other.id)).exec(txn).await.map(drop)
+        }
+        "upsert" => {
+            let again = ActiveModel { late: Set(taken), ..other.clone().into_active_model().reset_all() };
+            let action = OnConflict::column(Column::Id).update_column(Column::Late).to_owned();
+            vault::Entity::insert_many_with_events([again]).on_conflict(action).exec(txn).await.map(drop)
+        }
+        _ => {
+            let set = "UPDATE vaults SET late = $1 WHERE id = $2";
+            let values = [taken.into(), other.id.into()];
+            let set = Statement::from_sql_and_values(world.backend(), set, values);
+            txn.untracked("repair", async |txn| txn.execute_raw(set).await).await.map(drop)
+        }
+    }
+}
+
+/// Gives the row that it is told of the value of another, in bulk.
+async fn breaks_late(txn: &EventTransaction, event: &Event) -> Result<(), ConsumerError> {
+    if let Some(object) = event.object.as_ref().filter(|object| object.object_type == "vault") {
+        let id: i32 = object.object_id.parse()?;
+        let other = vault::Entity::find().filter(Column::Id.ne(id)).filter(Column::Late.is_not_null());
+        let taken = other.one(txn).await?.ok_or("it is gone")?.late;
+        let update = vault::Entity::update_many_with_events().col_expr(Column::Late, Expr::val(taken));
+        update.filter(Column::Id.eq(id)).exec(txn).await?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL quotes what it cannot convert, of rows that are only read.
+pub async fn reads(world: &World) {
+    if world.backend() != DbBackend::Postgres {
+        return;
+    }
+    world.stored().await;
+    let connection = world.events.connection(context());
+    let typed = || vault::Entity::find().filter(Expr::cust("CAST(api_key AS integer) = 1"));
+    let text = || Statement::from_string(world.backend(), "SELECT CAST(api_key AS integer) AS n FROM vaults");
+    world.failed(typed().all(&connection).await);
+    world.failed(typed().one(&connection).await);
+    world.failed(connection.query_all_raw(text()).await);
+    world.failed(connection.query_one_raw(text()).await);
+    world.failed(connection.execute_raw(text()).await);
+    world.failed(connection.execute_unprepared(&text().sql).await);
+    world.failed(all(connection.stream_raw(text()).await).await);
+    let in_a_unit = async |read: &str| {
+        let txn = world.begin().await;
+        match read {
+            "typed" => world.failed(typed().all(&txn).await),
+            "text" => world.failed(txn.query_all_raw(text()).await),
+            "one" => world.failed(txn.query_one_raw(text()).await),
+            _ => world.failed(all(txn.stream_raw(text()).await).await),
+        }
+        world.show(&txn);
+        world.failed(vault::Entity::find().all(&txn).await); // poisoned
+        world.failed(txn.commit().await);
+    };
+    for read in ["typed", "text", "one", "stream"] {
+        in_a_unit(read).await;
+    }
+}
+
+/// The first error of a stream, or of opening it.
+async fn all<S>(stream: Result<S, DbErr>) -> Result<(), DbErr>
+where
+    S: futures_util::Stream<Item = Result<QueryResult, DbErr>>,
+{
+    std::pin::pin!(stream?).try_for_each(async |_| Ok(())).await
+}
+
+/// What another table's trigger writes, which the statement does not name, and code in which it stands.
+pub async fn by_code_of_the_database(world: &World) {
+    if world.backend() != DbBackend::Postgres {
+        return;
+    }
+    let stored = world.stored().await;
+    for sql in [
+        "CREATE TABLE IF NOT EXISTS vault_doors (n integer)",
+        "INSERT INTO vault_doors VALUES (1)",
+        "CREATE OR REPLACE FUNCTION double_vault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            UPDATE vaults SET api_key = (SELECT min(api_key) FROM vaults); RETURN NEW; END $$",
+        "CREATE OR REPLACE TRIGGER double_vault BEFORE UPDATE ON vault_doors FOR EACH ROW EXECUTE FUNCTION double_vault()",
+    ] {
+        world.db.db.execute_unprepared(sql).await.unwrap();
+    }
+    world.stored().await;
+    let connection = world.events.connection(context());
+    world.failed(connection.execute_unprepared("UPDATE vault_doors SET n = 2").await);
+    let double = format!(
+        "DO $$ BEGIN EXECUTE 'UPDATE vaults SET api_key = ' || quote_literal((SELECT api_key FROM vaults WHERE id = {})); END $$",
+        stored.id
+    );
+    for sql in ["UPDATE vault_doors SET n = 2", &double, &format!("UPDATE vault_doors SET n = 3; {double}")] {
+        let txn = world.begin().await;
+        world.failed(txn.untracked("code", async |txn| txn.execute_unprepared(sql).await).await);
+        world.show(&txn.commit().await);
     }
 }
 
