@@ -1,4 +1,4 @@
-//! Tracked verbs for many rows: the bulk calls of SeaORM, each with an event for every row that it changes.
+//! Tracked verbs of an entity: SeaORM's calls for one row and for many, each with an event for every row that it changes.
 //!
 //! The keys of the rows are fixed first, under lock and in key order; the rows are then written by their keys, chunk by
 //! chunk, and each chunk says what its rows held before and after. So a condition that the write itself makes false, or
@@ -7,7 +7,10 @@
 mod at_once;
 mod delete;
 mod insert;
+mod insert_one;
 mod keys;
+mod one;
+mod try_insert;
 mod update;
 mod upsert;
 
@@ -16,7 +19,14 @@ use sea_orm::{
     sea_query::{ConditionalStatement, IntoCondition, LogicalChainOper},
 };
 
-pub use self::{delete::DeleteMany, insert::InsertMany, update::UpdateMany};
+pub use self::{
+    delete::DeleteMany,
+    insert::InsertMany,
+    insert_one::InsertOne,
+    one::{DeleteOne, UpdateOne},
+    try_insert::TryInsert,
+    update::UpdateMany,
+};
 use crate::{record::SaveOptions, tracked::Tracked};
 
 /// How many rows are written at once.
@@ -25,11 +35,12 @@ pub(crate) const CHUNK: usize = 5_000;
 /// What one statement binds at most; SQLite's limit is the lowest, 32,766.
 const MAX_BINDS: usize = 30_000;
 
-/// The bulk calls of a tracked entity.
+/// The calls of a tracked entity that write without an active model's hooks: SeaORM's names with `_with_events`.
 ///
-/// Built like SeaORM's own, run by `exec(&db)` or `exec_with_returning(&db)` on an
+/// They are built and answer as SeaORM's own, and are run by `exec(&db)`, `exec_with_returning(&db)` and the like on an
 /// [`EventTransaction`](crate::EventTransaction), or on an [`EventConnection`](crate::EventConnection), where each is a
-/// unit of work of its own. As with SeaORM's own, hooks of the model do not run.
+/// unit of work of its own. As with SeaORM's own, hooks of the model do not run. Those that return rows do so on MariaDB and
+/// MySQL too.
 ///
 /// A row of another team than the context's is refused before anything is written, and so is the whole call: name the
 /// team in the filter. Memory does not grow with the number of rows beyond their keys, since events are written chunk
@@ -64,6 +75,31 @@ pub trait EntityEvents: EntityTrait
 where
     Self::Model: Tracked,
 {
+    /// Inserts this row; a CREATED.
+    fn insert_with_events<A>(model: A) -> InsertOne<A>
+    where
+        A: ActiveModelTrait<Entity = Self>,
+        Self::Model: IntoActiveModel<A>,
+    {
+        InsertOne::new(model)
+    }
+
+    /// Updates the row of this key; what changed.
+    fn update_with_events<A>(model: A) -> UpdateOne<A>
+    where
+        A: ActiveModelTrait<Entity = Self>,
+    {
+        UpdateOne::new(model)
+    }
+
+    /// Deletes the row of this key, if it is there; a DELETED.
+    fn delete_with_events<A>(model: A) -> DeleteOne<Self>
+    where
+        A: ActiveModelTrait<Entity = Self>,
+    {
+        DeleteOne::new(&model)
+    }
+
     /// Inserts these rows; a CREATED for each.
     fn insert_many_with_events<A, I>(models: I) -> InsertMany<A>
     where
@@ -85,11 +121,11 @@ where
     }
 
     /// Deletes the row of this key, if it is there.
-    fn delete_by_id_with_events<T>(key: T) -> DeleteMany<Self>
+    fn delete_by_id_with_events<T>(key: T) -> DeleteOne<Self>
     where
         T: Into<<Self::PrimaryKey as PrimaryKeyTrait>::ValueType>,
     {
-        DeleteMany::of_key(key.into())
+        DeleteOne::of_key(key.into())
     }
 }
 

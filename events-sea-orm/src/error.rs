@@ -29,7 +29,8 @@ pub enum Refused {
     },
     /// A plain save on an [`EventConnection`](crate::EventConnection), which has no transaction to put the event into.
     #[error(
-        "`{object_type}` is tracked: on an `EventConnection` call `.{call}(&db)`, or `db.begin()` a unit of work first"
+        "`{object_type}` is tracked: on an `EventConnection` call `.{call}(&db)`{}, or `db.begin()` a unit of work first",
+        for_save(.call)
     )]
     NeedsUnit {
         /// The model's object type.
@@ -157,15 +158,15 @@ pub enum Refused {
     },
     /// A write to a tracked table that no save announced, so that its rows would change without events.
     #[error(
-        "`{call}` on the tracked table `{table}` would leave no events: use `{verb}`, or `.untracked(\"reason\", ..)`"
+        "{} on the tracked table `{table}` would leave no events: use {}, or `.untracked(\"reason\", ..)`", Calls(.calls), Calls(.verbs)
     )]
     Unannounced {
         /// The table.
         table: &'static str,
-        /// The call, as SeaORM names it.
-        call: &'static str,
-        /// The call that leaves events.
-        verb: &'static str,
+        /// The calls of SeaORM that send such a statement.
+        calls: &'static [&'static str],
+        /// For each the call that answers the same and leaves events.
+        verbs: &'static [&'static str],
     },
     /// A bulk update of a column that says which object a row is, or whose.
     #[error(
@@ -233,6 +234,23 @@ fn own_call(table: &str) -> &'static str {
         "`retention`"
     } else {
         "`emit`"
+    }
+}
+
+/// What stands for `save`, of which a hook hears as an insert or an update.
+fn for_save(call: &str) -> &'static str {
+    if call == "delete_with_event" { "" } else { " (for `save`: `.save_with_event(&db)`)" }
+}
+
+/// Calls as errors list them.
+struct Calls<'a>(&'a [&'static str]);
+
+impl fmt::Display for Calls<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, call) in self.0.iter().enumerate() {
+            write!(f, "{}`{call}`", if i == 0 { "" } else { " or " })?;
+        }
+        Ok(())
     }
 }
 

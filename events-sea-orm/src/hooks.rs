@@ -8,7 +8,8 @@ use sea_orm::{
 use crate::{
     connection::EventConnection,
     error::Refused,
-    record, saves, scope,
+    record::{self, SaveOptions},
+    saves, scope,
     tracked::{self, Definition, Field, RowImage, TeamSource, Tracked},
     transaction::{Announcement, Caller, EventTransaction, HookFuture, Kind},
     typed::downcast_ref,
@@ -109,20 +110,12 @@ where
 {
     let definition = Model::<A>::definition();
     tracked::know(definition);
-    let key = tracked::key_of(&active);
     if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
-        check_values(&active, definition, kind)?;
-        check_key(&active, definition, kind, &key)?;
-        check_team(&active, definition, kind, &key, txn)?;
-        let options = saves::take_options(definition);
-        // The last thing before SeaORM sends the statement: nothing may come in between.
-        if let Some(bound) = bound_values(&active, kind, key.as_ref()) {
-            let (by, rows) = (Caller::current(), tracked::rows::<A::Entity>());
-            txn.announce(Announcement { by, kind, rows, key, bound, options })?;
-        }
+        announce(&active, kind, saves::take_options(definition), txn)?;
         return Ok(active);
     }
     if scope::is_active() {
+        let key = tracked::key_of(&active);
         check_values(&active, definition, kind)?;
         check_key(&active, definition, kind, &key)?;
         let rows = tracked::rows::<A::Entity>();
@@ -145,6 +138,28 @@ where
     };
     crate::adoption::refuse(object_type, refused)?;
     Ok(active)
+}
+
+/// Announces the statement that SeaORM sends next. Nothing may come in between.
+pub(crate) fn announce<A>(
+    active: &A,
+    kind: Kind,
+    options: SaveOptions,
+    txn: &EventTransaction,
+) -> Result<(), DbErr>
+where
+    A: ActiveModelTrait,
+    Model<A>: Tracked,
+{
+    let (definition, key) = (Model::<A>::definition(), tracked::key_of(active));
+    check_values(active, definition, kind)?;
+    check_key(active, definition, kind, &key)?;
+    check_team(active, definition, kind, &key, txn)?;
+    if let Some(bound) = bound_values(active, kind, key.as_ref()) {
+        let (by, rows) = (Caller::current(), tracked::rows::<A::Entity>());
+        txn.announce(Announcement { by, kind, rows, key, bound, options })?;
+    }
+    Ok(())
 }
 
 /// How many values SeaORM's statement will bind. None if it will send none: a key is missing, or nothing is set.

@@ -89,7 +89,9 @@ pub mod security {}
 pub mod writes {}
 
 pub use adoption::{adopt, unrecorded_saves};
-pub use bulk::{DeleteMany, EntityEvents, Filter, InsertMany, UpdateMany};
+pub use bulk::{
+    DeleteMany, DeleteOne, EntityEvents, Filter, InsertMany, InsertOne, TryInsert, UpdateMany, UpdateOne,
+};
 pub use change::{Change, EventChanges};
 #[cfg(feature = "stream")]
 pub use connection::ConnectionStream;
@@ -107,7 +109,9 @@ pub use events_core::{
 };
 pub use events_macros::{Tracked, event_consumer, tracked_behavior};
 pub use feed::Feed;
-pub use saves::{ActiveModelEvents, Create, Delete, Restore, Save, SoftDeletion, Target, Update};
+pub use saves::{
+    ActiveModelEvents, Create, CreateOrUpdate, Delete, Restore, Save, SoftDeletion, Target, Update,
+};
 pub use scope::ScopeError;
 pub use sea_orm;
 pub use soft_delete::{DeletedMark, SoftDelete};

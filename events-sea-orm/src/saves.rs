@@ -1,4 +1,4 @@
-//! `create_with_event`, `update_with_event`, `delete_with_event` and their like: a save with its reason, a unit of its own where
+//! `create_with_event`, `update_with_event`, `save_with_event`, `delete_with_event` and their like: a save with its reason, a unit of its own where
 //! there is none.
 
 use std::{
@@ -11,6 +11,7 @@ use sea_orm::{ActiveModelBehavior, ActiveModelTrait, DbErr, DeleteResult, Entity
 
 use crate::{
     connection::EventConnection,
+    events::Events,
     record::SaveOptions,
     soft_delete::{self, SoftDelete},
     tracked::{Definition, Tracked},
@@ -89,6 +90,13 @@ pub(crate) enum Unit<'a> {
 }
 
 impl<'a> Target<'a> {
+    pub(crate) fn events(self) -> &'a Events {
+        match self {
+            Self::Connection(db) => db.events(),
+            Self::Transaction(txn) => txn.events(),
+        }
+    }
+
     pub(crate) async fn open(self) -> Result<Unit<'a>, DbErr> {
         Ok(match self {
             Self::Connection(db) => Unit::Own(sea_orm::TransactionTrait::begin(db).await?),
@@ -134,6 +142,11 @@ where
 {
     /// Inserts and records CREATED.
     fn create_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, Create> {
+        Save::new(self, db.into())
+    }
+
+    /// Inserts or updates as `save` does, and answers an active model as it does.
+    fn save_with_event<'a>(self, db: impl Into<Target<'a>>) -> Save<'a, Self, CreateOrUpdate> {
         Save::new(self, db.into())
     }
 
@@ -196,6 +209,9 @@ pub enum Create {}
 /// Marks a [`Save`] that updates.
 #[derive(Debug)]
 pub enum Update {}
+/// Marks a [`Save`] that inserts or updates.
+#[derive(Debug)]
+pub enum CreateOrUpdate {}
 /// Marks a [`Save`] that deletes.
 #[derive(Debug)]
 pub enum Delete {}
@@ -267,6 +283,7 @@ macro_rules! save_future {
 
 save_future!(Create, Model<A>, Tracked, A::insert);
 save_future!(Update, Model<A>, Tracked, A::update);
+save_future!(CreateOrUpdate, A, Tracked, A::save);
 save_future!(Delete, DeleteResult, Tracked, A::delete);
 save_future!(SoftDeletion, Model<A>, SoftDelete, soft_delete::soft_delete);
 save_future!(Restore, Model<A>, SoftDelete, soft_delete::restore);

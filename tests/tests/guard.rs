@@ -43,7 +43,10 @@ async fn set_up(db: &TestDb) -> (Events, campaign::Model) {
 fn assert_unannounced<T: std::fmt::Debug>(result: Result<T, DbErr>, verb: &str) {
     let error = result.unwrap_err();
     match refusal(&error) {
-        Refused::Unannounced { table: "campaigns", verb: found, .. } => assert_eq!(*found, verb),
+        Refused::Unannounced { table: "campaigns", verbs, .. } => {
+            assert!(verbs.contains(&verb), "{verb}: {verbs:?}");
+            assert!(error.to_string().contains(&format!("`{verb}`")), "{error}");
+        }
         other => panic!("{other}"),
     }
 }
@@ -66,34 +69,41 @@ async fn refuse_all<C: ConnectionTrait>(db: &C, model: &campaign::Model) {
     let new = || new_campaign("new");
     let named = || Entity::update_many().col_expr(Column::Name, Expr::value("x"));
     let changed = || campaign::ActiveModel { name: Set("x".to_owned()), ..model.clone().into_active_model() };
-    let insert = "insert_many_with_events";
+    let (insert, insert_many) = ("insert_with_events", "insert_many_with_events");
     assert_unannounced(Entity::insert(new()).exec(db).await, insert);
     assert_unannounced(Entity::insert(new()).exec_without_returning(db).await, insert);
     assert_unannounced(Entity::insert(new()).exec_with_returning(db).await, insert);
-    assert_unannounced(Entity::insert_many([new(), new()]).exec(db).await, insert);
-    assert_unannounced(Entity::insert_many([new()]).exec_without_returning(db).await, insert);
+    assert_unannounced(Entity::insert_many([new(), new()]).exec(db).await, insert_many);
+    assert_unannounced(Entity::insert_many([new()]).exec_without_returning(db).await, insert_many);
     if returns {
         assert_unannounced(Entity::insert(new()).exec_with_returning_keys(db).await, insert);
-        assert_unannounced(Entity::insert_many([new()]).exec_with_returning(db).await, insert);
-        assert_unannounced(Entity::insert_many([new()]).exec_with_returning_keys(db).await, insert);
+        assert_unannounced(Entity::insert_many([new()]).exec_with_returning(db).await, insert_many);
+        assert_unannounced(Entity::insert_many([new()]).exec_with_returning_keys(db).await, insert_many);
     }
-    let upsert = "insert_many_with_events(..).on_conflict(..)";
+    let upsert = "insert_with_events(..).on_conflict(..)";
+    let upsert_many = "insert_many_with_events(..).on_conflict(..)";
     let on_conflict = || OnConflict::column(Column::ApiKey).update_column(Column::Name).to_owned();
     assert_unannounced(Entity::insert(new()).on_conflict(on_conflict()).exec(db).await, upsert);
-    assert_unannounced(Entity::insert_many([new()]).on_conflict(on_conflict()).exec(db).await, upsert);
+    assert_unannounced(Entity::insert_many([new()]).on_conflict(on_conflict()).exec(db).await, upsert_many);
     let update = "update_many_with_events";
-    assert_unannounced(Entity::update(changed()).exec(db).await, update);
+    assert_unannounced(Entity::update(changed()).exec(db).await, "update_with_events");
     assert_unannounced(named().exec(db).await, update);
     assert_unannounced(named().filter(Column::Id.eq(model.id)).exec(db).await, update);
     if returns {
         assert_unannounced(named().exec_with_returning(db).await, update);
     }
     let delete = "delete_many_with_events";
-    assert_unannounced(Entity::delete(model.clone().into_active_model()).exec(db).await, delete);
-    assert_unannounced(Entity::delete_by_id(model.id).exec(db).await, delete);
+    assert_unannounced(
+        Entity::delete(model.clone().into_active_model()).exec(db).await,
+        "delete_with_events",
+    );
+    assert_unannounced(Entity::delete_by_id(model.id).exec(db).await, "delete_by_id_with_events");
     assert_unannounced(Entity::delete_many().exec(db).await, delete);
     if returns {
-        assert_unannounced(Entity::delete_by_id(model.id).exec_with_returning(db).await, delete);
+        assert_unannounced(
+            Entity::delete_by_id(model.id).exec_with_returning(db).await,
+            "delete_by_id_with_events",
+        );
         assert_unannounced(Entity::delete_many().exec_with_returning(db).await, delete);
     }
 }
@@ -134,7 +144,7 @@ async fn writes_in_other_words_are_refused(db: Arc<TestDb>) {
             )
             .to_owned();
         let select = Query::select().expr(Expr::val(1)).from(Alias::new("gone")).to_owned();
-        assert_unannounced(txn.query_all(&select.with(with)).await, "*_many_with_events");
+        assert_unannounced(txn.query_all(&select.with(with)).await, "delete_many_with_events");
     }
     let hidden = Query::select().expr(Expr::cust("1; DELETE FROM campaigns")).to_owned();
     assert!(matches!(refusal(&txn.query_all(&hidden).await.unwrap_err()), Refused::RawSql));

@@ -1,15 +1,12 @@
-//! `delete_many_with_events`, `delete_by_id_with_events`.
+//! `delete_many_with_events`.
 
 use std::marker::PhantomData;
 
-use sea_orm::{
-    ColumnTrait, DbErr, DeleteResult, EntityTrait, PrimaryKeyTrait, QueryFilter, QueryTrait,
-    StatementBuilder, sea_query::IntoValueTuple,
-};
+use sea_orm::{DbErr, DeleteResult, EntityTrait, QueryFilter, QueryTrait, StatementBuilder};
 
 use super::{
     Filter, at_once, check_options,
-    keys::{Locked, has_key, key_columns, read, select_keys},
+    keys::{Locked, has_key, read, select_keys},
     options,
 };
 use crate::{
@@ -45,11 +42,6 @@ where
 
     pub(super) fn new() -> Self {
         Self { filter: Filter::default(), options: SaveOptions::default(), entity: PhantomData }
-    }
-
-    pub(super) fn of_key(key: <E::PrimaryKey as PrimaryKeyTrait>::ValueType) -> Self {
-        let key = key.into_value_tuple().into_iter();
-        key_columns::<E>().zip(key).fold(Self::new(), |delete, (column, part)| delete.filter(column.eq(part)))
     }
 
     /// Deletes, and tells how many rows went.

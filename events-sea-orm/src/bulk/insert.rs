@@ -2,9 +2,9 @@
 
 use futures_util::future::join;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, Iterable, PrimaryKeyTrait,
-    QueryFilter, QueryTrait, StatementBuilder, TryFromU64, Value,
-    sea_query::{Expr, InsertStatement, IntoValueTuple, OnConflict, Query},
+    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, InsertManyResult, Iterable,
+    ModelTrait, PrimaryKeyTrait, QueryFilter, QueryTrait, StatementBuilder, TryFromU64, Value,
+    sea_query::{Expr, FromValueTuple, InsertStatement, IntoValueTuple, OnConflict, Query, ReturningClause},
 };
 
 use super::{
@@ -45,6 +45,19 @@ const AT_A_TIME: usize = 32;
 
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
+/// What SeaORM takes the key of such a row for.
+type Key<A> = <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
+
+fn key_of<M: ModelTrait>(row: &M) -> <<M::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType {
+    FromValueTuple::from_value_tuple(row.get_primary_key_value())
+}
+
+/// All columns of the written rows.
+pub(super) fn all_columns<E: EntityTrait>() -> ReturningClause {
+    let columns = E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
+    Query::returning().exprs(columns)
+}
+
 impl<A: ActiveModelTrait> InsertMany<A>
 where
     Model<A>: Tracked,
@@ -52,7 +65,15 @@ where
     options!();
 
     pub(super) fn new(models: Vec<A>) -> Self {
-        Self { models, on_conflict: None, options: SaveOptions::default() }
+        Self::of(models, None, SaveOptions::default())
+    }
+
+    pub(super) fn of(models: Vec<A>, on_conflict: Option<OnConflict>, options: SaveOptions) -> Self {
+        Self { models, on_conflict, options }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.models.is_empty()
     }
 
     /// Keeps or updates rows that are there already, as SeaORM's own: CREATED for rows that came, what changed for rows
@@ -65,24 +86,52 @@ where
         self
     }
 
-    /// Inserts, and tells how many rows came or were updated. Of no rows, nothing is sent.
+    /// Inserts, and answers the key of the last row that came or was updated. Of no rows, nothing is sent.
     ///
     /// As with SeaORM's own, a column that is set in some rows and not in others is NULL in the others.
     ///
     /// # Errors
-    /// A [`Refused`] for rows of another team and for values that cannot be recorded, before anything is inserted;
-    /// else the database's, and the unit of work is poisoned. So it is by an upsert whose rows somebody else wrote in
-    /// the same moment ([`Refused::UnexpectedRow`]): try again.
-    pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<u64, DbErr> {
+    /// [`DbErr::RecordNotInserted`] if all rows are there already and are kept. A [`Refused`] for rows of another team
+    /// and for values that cannot be recorded, before anything is inserted; else the database's, and the unit of work is
+    /// poisoned. So it is by an upsert whose rows somebody else wrote in the same moment ([`Refused::UnexpectedRow`]):
+    /// try again.
+    pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<InsertManyResult<A>, DbErr> {
+        let target = db.into();
+        // Nobody but SeaORM can make the result, and of no rows it asks no database.
+        let mut result = sea_orm::Insert::<A>::many::<A, _>([]).exec(target.events().pool()).await?;
+        if self.is_empty() {
+            return Ok(result);
+        }
+        let mut last = None;
+        self.insert(target, |rows| last = rows.last().map(key_of).or(last.take())).await?;
+        result.last_insert_id = Some(last.ok_or(DbErr::RecordNotInserted)?);
+        Ok(result)
+    }
+
+    /// Inserts, and tells how many rows came or were updated. Of no rows, nothing is sent.
+    ///
+    /// # Errors
+    /// As [`exec`](Self::exec), but that rows which are kept are none: they are not counted.
+    pub async fn exec_without_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<u64, DbErr> {
         let mut count = 0;
         self.insert(db.into(), |rows| count += rows.len() as u64).await?;
         Ok(count)
     }
 
+    /// Inserts, and answers the keys of the rows that came or were updated.
+    ///
+    /// # Errors
+    /// As [`exec_without_returning`](Self::exec_without_returning).
+    pub async fn exec_with_returning_keys<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<Key<A>>, DbErr> {
+        let mut keys = Vec::with_capacity(self.models.len());
+        self.insert(db.into(), |rows| keys.extend(rows.iter().map(key_of))).await?;
+        Ok(keys)
+    }
+
     /// Inserts, and answers the rows as the database holds them. They are all held in memory.
     ///
     /// # Errors
-    /// As [`exec`](Self::exec).
+    /// As [`exec_without_returning`](Self::exec_without_returning).
     pub async fn exec_with_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<Model<A>>, DbErr> {
         let mut inserted = Vec::with_capacity(self.models.len());
         self.insert(db.into(), |rows| inserted.extend(rows)).await?;
@@ -238,9 +287,7 @@ where
         models.iter().map(tracked::key_of).collect::<Option<Vec<_>>>().map(|keys| keys.concat());
     let mut insert: InsertStatement = A::Entity::insert_many(models).into_query();
     let rows = if txn.backend().support_returning() {
-        let columns = <A::Entity as EntityTrait>::Column::iter()
-            .map(|column| column.select_as(Expr::col(column.as_column_ref())));
-        insert.returning(Query::returning().exprs(columns));
+        insert.returning(all_columns::<A::Entity>());
         let rows = txn.query_own(busy, StatementBuilder::build(&insert, &txn.backend())).await?;
         rows.iter().map(|row| Model::<A>::from_query_result(row, "")).collect::<Result<Vec<_>, _>>()?
     } else {
@@ -261,8 +308,6 @@ where
 
 /// The keys that the database made, from the first of them.
 fn counted<A: ActiveModelTrait>(first: u64, count: usize) -> Option<Vec<Value>> {
-    type Key<A> =
-        <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
     let key =
         |n: u64| Some(Key::<A>::try_from_u64(first.checked_add(n)?).ok()?.into_value_tuple().into_iter());
     (0..count as u64).map(key).collect::<Option<Vec<_>>>().map(|keys| keys.into_iter().flatten().collect())

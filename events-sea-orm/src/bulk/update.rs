@@ -26,7 +26,7 @@ use crate::{
 pub struct UpdateMany<E: EntityTrait> {
     filter: Filter,
     values: Vec<(E::Column, Expr)>,
-    options: SaveOptions,
+    pub(super) options: SaveOptions,
 }
 
 impl<E: EntityTrait> std::fmt::Debug for UpdateMany<E> {
@@ -53,6 +53,10 @@ where
 
     pub(super) fn new() -> Self {
         Self { filter: Filter::default(), values: Vec::new(), options: SaveOptions::default() }
+    }
+
+    pub(super) fn sets_nothing(&self) -> bool {
+        self.values.is_empty()
     }
 
     /// Sets a column to an expression over the row as it was.

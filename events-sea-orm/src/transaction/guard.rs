@@ -45,14 +45,20 @@ pub(crate) fn check_on_pool(inspected: &Inspected) -> Result<(), DbErr> {
 }
 
 fn unannounced(definition: &Definition, kind: Kind) -> Refused {
-    let (call, verb) = match kind {
-        Kind::Insert => ("insert_many` or `Entity::insert", "insert_many_with_events"),
-        Kind::Upsert => ("on_conflict", "insert_many_with_events(..).on_conflict(..)"),
-        Kind::Update => ("update_many` or `Entity::update", "update_many_with_events"),
-        Kind::Delete => ("delete_many` or `delete_by_id", "delete_many_with_events"),
-        _ => ("WITH", "*_many_with_events"),
+    let (calls, verbs): (&[_], &[_]) = match kind {
+        Kind::Insert => (&["insert", "insert_many"], &["insert_with_events", "insert_many_with_events"]),
+        Kind::Upsert => (
+            &["on_conflict"],
+            &["insert_with_events(..).on_conflict(..)", "insert_many_with_events(..).on_conflict(..)"],
+        ),
+        Kind::Update => (&["update", "update_many"], &["update_with_events", "update_many_with_events"]),
+        Kind::Delete => (
+            &["delete", "delete_by_id", "delete_many"],
+            &["delete_with_events", "delete_by_id_with_events", "delete_many_with_events"],
+        ),
+        _ => (&["WITH"], &["insert_many_with_events", "update_many_with_events", "delete_many_with_events"]),
     };
-    Refused::Unannounced { table: definition.table(), call, verb }
+    Refused::Unannounced { table: definition.table(), calls, verbs }
 }
 
 /// Takes the announcements of this very statement: kind, table, keys, and how many values it binds.

@@ -18,6 +18,7 @@ use tests::{
 };
 
 mod advice;
+mod drop_ins;
 mod generic;
 mod links;
 mod log;

@@ -96,7 +96,10 @@ async fn tracked_seconds(events: &Events, job: Job, first: i64) -> f64 {
     let start = Instant::now();
     let txn = events.begin(Context::team(1).actor("user:42")).await.expect("begin");
     let done = match job {
-        Job::Create => tracked::Entity::insert_many_with_events(models).exec(&txn).await.expect("insert"),
+        Job::Create => tracked::Entity::insert_many_with_events(models)
+            .exec_without_returning(&txn)
+            .await
+            .expect("insert"),
         Job::Update => {
             let update = tracked::Entity::update_many_with_events()
                 .col_expr(tracked::Column::Status, Expr::value("live"))

@@ -74,7 +74,10 @@ pub async fn step(step: &str, url: &str) {
                     amount: Set(n),
                     ..Default::default()
                 });
-                rows += stock::Entity::insert_many_with_events(models).exec(&txn).await.expect("insert");
+                rows += stock::Entity::insert_many_with_events(models)
+                    .exec_without_returning(&txn)
+                    .await
+                    .expect("insert");
             }
             rows
         }

@@ -62,7 +62,7 @@ pub async fn insert_many(world: &World) {
     upsert.exec(&txn).await.unwrap();
     let keep = OnConflict::column(Column::ApiKey).do_nothing().to_owned();
     let keep = vault::Entity::insert_many_with_events([there()]).on_conflict(keep);
-    keep.exec(&txn).await.unwrap();
+    keep.exec_without_returning(&txn).await.unwrap();
     world.show(&txn);
     txn.commit().await.unwrap();
 }
