@@ -27,7 +27,8 @@ use proc_macro::TokenStream;
 ///   key stands in the field `id` (several: `id = ["film_id", "language"]`), in the scope that stands in the field `scope`.
 ///   Each part may be left out: object type and key are then the row's own, and there is no scope. The fields need not be
 ///   tracked. With NULL in `id` the row's events are in no thread.
-/// - `all`: track every field but the key and the team; `#[track(skip)]` leaves one out.
+/// - `all`: track every field but the key and the team; `#[track(skip)]` leaves one out. A field with the name of a secret (`password_hash`,
+///   `api_key`, `reset_token` ..) must say `track`, `track(redact)` or `track(skip)`: what is recorded stays.
 /// - `behavior = "custom"`: the model has hooks of its own, and `#[tracked_behavior]` on them.
 /// - `crate = path`: where `events_sea_orm` is found.
 ///

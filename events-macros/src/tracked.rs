@@ -4,6 +4,7 @@ mod check;
 mod column;
 mod expand;
 mod model;
+mod secrets;
 mod thread;
 mod transitions;
 
@@ -250,6 +251,25 @@ mod tests {
         check("state = 1, transitions(A => [B])", "`state` stands alone");
         let several = state("transitions(A => [A], B => [], A => [C, C]), rename = \"\"");
         assert_eq!(errors(TRACKED, &several).len(), 6);
+    }
+
+    #[test]
+    fn all_tracks_no_secret_by_accident() {
+        let all = "#[tracked(team = \"team_id\", all)]";
+        check(all, "pub password_hash: String", "by its name this is a password, and `all` would record it");
+        check(all, "#[sea_orm(column_name = \"apiKey\")] pub external: Option<String>", "a secret key");
+        check(all, "pub reset_token: Vec<u8>", "`#[track(skip)]`");
+        for fields in [
+            "#[track] pub api_key: String",
+            "#[track(redact)] pub api_key: String",
+            "pub a: i32, #[track(skip)] pub api_key: String",
+            "pub a: i32, #[sea_orm(ignore)] pub api_key: String",
+            "#[sea_orm(primary_key)] pub token: String, pub a: i32",
+            "pub has_password: bool, pub password_changed_at: Option<DateTimeUtc>",
+        ] {
+            assert_eq!(errors(all, fields), [] as [&str; 0]);
+        }
+        assert_eq!(errors(TRACKED, "#[track] pub a: i32, pub password: String"), [] as [&str; 0]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use syn::{Data, DeriveInput, LitStr, Type};
 
 use super::{
     model::{Field, Model, Team},
+    secrets,
     thread::Thread,
     transitions::in_option,
 };
@@ -20,6 +21,7 @@ pub(crate) fn model(model: &Model, errors: &mut Errors) {
     objects_have_a_name(model, errors);
     object_types_can_be_stored(model, errors);
     something_is_tracked(model, errors);
+    secrets::are_named(model, errors);
     names_are_unique(model, errors);
     for field in &model.fields {
         keys_fit_together(model, field, errors);
@@ -157,7 +159,7 @@ const NO_MARKS: [&str; 22] = [
 ];
 
 /// The last word of a type's path.
-fn type_name(ty: &Type) -> Option<String> {
+pub(super) fn type_name(ty: &Type) -> Option<String> {
     match ty {
         Type::Path(path) => Some(path.path.segments.last()?.ident.to_string()),
         Type::Group(group) => type_name(&group.elem),
