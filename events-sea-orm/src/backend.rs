@@ -156,6 +156,21 @@ pub(crate) fn time(backend: DbBackend, at: DateTime<Utc>) -> Value {
     }
 }
 
+/// The condition that the data of a STATE_CHANGED may be of this field. Where JSON is text only its letters are looked at, as the
+/// library writes them: MariaDB's functions read no JSON that is deeper than 32 levels.
+pub(crate) fn is_state_change_of(backend: DbBackend, field: &str) -> Expr {
+    match backend {
+        DbBackend::Postgres => Expr::cust_with_values("event_data ->> 'field' = $1", [field]),
+        DbBackend::MySql => Expr::cust_with_values("locate(?, event_data) > 0", [in_json(field)]),
+        _ => Expr::cust_with_values("instr(event_data, ?) > 0", [in_json(field)]),
+    }
+}
+
+/// A name as it stands in JSON.
+fn in_json(name: &str) -> String {
+    serde_json::Value::from(name).to_string()
+}
+
 /// Whether a COMMIT that failed with this may have happened all the same.
 ///
 /// Only what the database is known to answer after it rolled back counts as a failure; the rest is unknown.

@@ -120,7 +120,7 @@ pub use tracked::{Definition, Field, Format, TeamSource, ThreadSource, Tracked, 
 #[cfg(feature = "stream")]
 pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};
-pub use transitions::Transition;
+pub use transitions::{TimeInState, Transition};
 pub use verify::{
     Finding, GuardFinding, GuardProblem, IsolationFinding, Report, Severity, TextFinding, TextProblem,
 };

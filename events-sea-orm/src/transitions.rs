@@ -2,11 +2,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use events_core::{CreatedEventData, EventType, RestoredEventData, StateChangedEventData};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, IdenStatic, QueryFilter, QueryOrder, Value};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, QueryFilter,
+    QueryOrder, QuerySelect, Value,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::{
+    backend,
     connection::EventConnection,
     error::Refused,
     record,
@@ -35,18 +39,49 @@ pub struct Transition {
     /// The model declared its transitions, and this was none of them.
     pub undeclared: bool,
     /// How long the field held `new`: until its next transition, or until the row was deleted. None if it still does.
-    /// Clocks of different machines may disagree, so it can be negative.
+    /// Clocks of different machines may disagree, so it can be negative. Where the next one's `old` is another value than this
+    /// one's `new`, a change in between is not in the log: it was at most so long.
     pub lasted: Option<TimeDelta>,
+}
+
+/// How long a state was held, as far as the log knows.
+///
+/// The log does not know all if events were purged, if the row is older than the log, or if a change left no event: by
+/// `untracked`, by `track_fields` without the field, outside of the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeInState {
+    /// The log has the object's whole life, or its life so far.
+    Exactly(TimeDelta),
+    /// The log has a part of it: so long at least, and that may be zero.
+    AtLeast(TimeDelta),
+}
+
+impl TimeInState {
+    /// The time, if the log knows all of it.
+    pub fn exactly(self) -> Option<TimeDelta> {
+        match self {
+            Self::Exactly(time) => Some(time),
+            Self::AtLeast(_) => None,
+        }
+    }
+
+    /// The time that the log knows of.
+    pub fn at_least(self) -> TimeDelta {
+        match self {
+            Self::Exactly(time) | Self::AtLeast(time) => time,
+        }
+    }
 }
 
 impl EventConnection {
     /// The transitions of one state field of one object, in the order in which they happened.
     ///
     /// The first is the insert of the row, a RESTORED starts anew, and a DELETED ends the last. What was saved with
-    /// `track_fields` that left the field out is not in the log, and so not here.
+    /// `track_fields` that left the field out is not in the log, and so not here; nor is what was purged: the first one has an
+    /// `old` then.
     ///
-    /// Reads the log by the index on team, object and `seq`; only events of the context's team, or of the
-    /// model's own team where the context spans all.
+    /// Reads the log by the index on team, object and `seq`, 1,000 events at a time, without changes of other fields; only events of
+    /// the context's team, or of the model's own team where the context spans all.
     ///
     /// # Errors
     /// [`Refused::UnknownField`] if the column is not marked `#[track(state)]`, [`Refused::OtherTeam`] for a model of
@@ -66,32 +101,68 @@ impl EventConnection {
         model: &M,
         column: <M::Entity as EntityTrait>::Column,
     ) -> Result<Vec<Transition>, DbErr> {
+        let mut transitions = Vec::new();
+        self.each_transition(model, column, |transition| transitions.push(transition)).await?;
+        Ok(transitions)
+    }
+
+    /// Reads an object's transitions page by page. Answers whether they are all there are.
+    async fn each_transition<M: Tracked>(
+        &self,
+        model: &M,
+        column: <M::Entity as EntityTrait>::Column,
+        mut each: impl FnMut(Transition),
+    ) -> Result<bool, DbErr> {
         let field = state_field::<M>(&column)?;
         let context = self.events().check_context(self.context().clone())?;
         let team = record::team_of(M::definition(), &RowImage::of(model), context.team_scope())?;
         let object = model.object();
-        let types = [EventType::Created, EventType::StateChanged, EventType::Deleted, EventType::Restored];
+        let types = [EventType::Created, EventType::Deleted, EventType::Restored];
+        let is_of_field = backend::is_state_change_of(self.get_database_backend(), field.name());
         let log = event::Entity::find()
+            .select_only()
+            .columns([Column::Seq, Column::EventType, Column::ActorId])
+            .columns([Column::EventData, Column::Context, Column::OccurredAt])
             .filter(Column::TeamId.eq(team))
             .filter(Column::ObjectType.eq(object.object_type))
             .filter(Column::ObjectId.eq(object.object_id))
-            .filter(Column::EventType.is_in(types.iter().map(EventType::as_str)))
+            .filter(Condition::any().add(Column::EventType.is_in(types.iter().map(EventType::as_str))).add(
+                Condition::all().add(Column::EventType.eq(EventType::StateChanged.as_str())).add(is_of_field),
+            ))
             .order_by_asc(Column::Seq)
-            .all(self)
-            .await?;
-        Ok(transitions(field.name(), &log))
+            .limit(PAGE);
+        let mut history = History::new(field.name());
+        let mut last = i64::MIN;
+        loop {
+            let page = log.clone().filter(Column::Seq.gt(last)).into_model::<Row>().all(self).await?;
+            let Some(end) = page.last() else { break };
+            last = end.seq;
+            let is_last = (page.len() as u64) < PAGE;
+            page.into_iter().filter_map(|row| history.read(row)).for_each(&mut each);
+            if is_last {
+                break;
+            }
+        }
+        history.open.into_iter().for_each(each);
+        Ok(history.is_whole && history.value.is_some())
     }
 
     /// How long a state field of an object has held this value, all times together; up to now if it still does.
+    ///
+    /// [`TimeInState::AtLeast`] where the log does not have all of the object's life: after a purge, or of a row that is older
+    /// than the log. The model's own value counts for nothing here, since nothing says how long it has been that.
     ///
     /// # Errors
     /// As [`transitions`](Self::transitions); [`Refused::Value`] for a value that cannot be recorded.
     ///
     /// # Examples
     /// ```no_run
-    /// # use events_sea_orm::{EventConnection, Tracked, sea_orm::{DbErr, EntityTrait, Value}};
+    /// # use events_sea_orm::{EventConnection, TimeInState, Tracked, sea_orm::{DbErr, EntityTrait, Value}};
     /// # async fn example<M: Tracked>(db: EventConnection, campaign: M, status: <M::Entity as EntityTrait>::Column, live: Value) -> Result<(), DbErr> {
-    /// let days = db.time_in_state(&campaign, status, live).await?.num_days();
+    /// match db.time_in_state(&campaign, status, live).await? {
+    ///     TimeInState::Exactly(time) => println!("{} days", time.num_days()),
+    ///     TimeInState::AtLeast(time) => println!("{} days or more", time.num_days()),
+    /// }
     /// # Ok(()) }
     /// ```
     pub async fn time_in_state<M: Tracked>(
@@ -99,11 +170,17 @@ impl EventConnection {
         model: &M,
         column: <M::Entity as EntityTrait>::Column,
         state: impl Into<Value>,
-    ) -> Result<TimeDelta, DbErr> {
+    ) -> Result<TimeInState, DbErr> {
         let state = M::definition().json(state_field::<M>(&column)?, &state.into())?;
-        let transitions = self.transitions(model, column).await?;
-        let held = transitions.iter().filter(|transition| transition.new == state);
-        Ok(held.map(|held| held.lasted.unwrap_or_else(|| record::now() - held.occurred_at)).sum())
+        let mut time = TimeDelta::zero();
+        let is_whole = self
+            .each_transition(model, column, |held| {
+                if held.new == state {
+                    time += held.lasted.unwrap_or_else(|| record::now() - held.occurred_at);
+                }
+            })
+            .await?;
+        Ok(if is_whole { TimeInState::Exactly(time) } else { TimeInState::AtLeast(time) })
     }
 }
 
@@ -114,48 +191,88 @@ fn state_field<M: Tracked>(column: &impl IdenStatic) -> Result<&'static Field, R
     found.ok_or_else(|| definition.unknown_field(column.as_str(), "state field"))
 }
 
-/// The transitions that an object's events tell of. Data of another form, emitted by hand, tells of none.
-fn transitions(field: &str, log: &[event::Model]) -> Vec<Transition> {
-    let mut found: Vec<Transition> = Vec::new();
-    for row in log {
+/// So many events are in memory at once.
+const PAGE: u64 = 1_000;
+
+/// What is read of an event.
+#[derive(FromQueryResult)]
+struct Row {
+    seq: i64,
+    event_type: String,
+    actor_id: Option<String>,
+    event_data: Json,
+    context: Json,
+    occurred_at: DateTime<Utc>,
+}
+
+/// An object's events, read one after the other.
+struct History<'a> {
+    field: &'a str,
+    /// The transition whose end has yet to be read.
+    open: Option<Transition>,
+    /// What the field holds by now, as far as it was read.
+    value: Option<Json>,
+    /// Whether nothing was missing so far: each change went on from where the one before had ended.
+    is_whole: bool,
+}
+
+impl<'a> History<'a> {
+    fn new(field: &'a str) -> Self {
+        Self { field, open: None, value: None, is_whole: true }
+    }
+
+    /// Reads an event. Answers the transition that it ended. Data of another form, emitted by hand, is none.
+    fn read(&mut self, row: Row) -> Option<Transition> {
         let began = |values: Option<Json>| values.map(|new| (None, new, None, false));
-        let step = match row.event_type.parse() {
-            Ok(EventType::Created) => {
-                began(data(row).and_then(|mut data: CreatedEventData| data.initial_values.remove(field)))
-            }
-            Ok(EventType::Restored) => {
-                began(data(row).and_then(|mut data: RestoredEventData| data.initial_values.remove(field)))
-            }
-            Ok(EventType::StateChanged) => data(row)
-                .filter(|data: &StateChangedEventData| data.field.as_deref() == Some(field))
+        let event_type: Option<EventType> = row.event_type.parse().ok();
+        let is_deleted = event_type == Some(EventType::Deleted);
+        let step = match event_type {
+            Some(EventType::Created) => began(
+                data(&row).and_then(|mut data: CreatedEventData| data.initial_values.remove(self.field)),
+            ),
+            Some(EventType::Restored) => began(
+                data(&row).and_then(|mut data: RestoredEventData| data.initial_values.remove(self.field)),
+            ),
+            Some(EventType::StateChanged) => data(&row)
+                .filter(|data: &StateChangedEventData| data.field.as_deref() == Some(self.field))
                 .map(|data| (Some(data.state.old), data.state.new, data.reason, data.undeclared)),
             _ => None,
         };
-        let ended = row.event_type == EventType::Deleted.as_str();
-        if ended || step.is_some() {
-            let last = found.last_mut().filter(|last| last.lasted.is_none());
-            if let Some(last) = last {
-                last.lasted = Some(row.occurred_at - last.occurred_at);
-            }
+        let goes_on = match (event_type?, &step) {
+            (EventType::Created, _) => true,
+            (EventType::StateChanged, Some((old, ..))) => self.value == *old,
+            (EventType::Restored, Some((_, new, ..))) => self.value.as_ref() == Some(new),
+            (EventType::Deleted, _) => self.value.is_some(),
+            _ => return None,
+        };
+        self.is_whole &= goes_on;
+        if step.is_none() && !is_deleted {
+            self.value = None; // a new row of which the field is not in the log
+            return None;
+        }
+        let mut ended = self.open.take();
+        if let Some(ended) = &mut ended {
+            ended.lasted = Some(row.occurred_at - ended.occurred_at);
         }
         if let Some((old, new, reason, undeclared)) = step {
+            self.value = Some(new.clone());
             let said = || row.context["reason"].as_str().map(str::to_owned);
-            found.push(Transition {
-                field: field.to_owned(),
+            self.open = Some(Transition {
+                field: self.field.to_owned(),
                 old,
                 new,
-                actor_id: row.actor_id.clone(),
                 reason: reason.or_else(said),
+                actor_id: row.actor_id,
                 occurred_at: row.occurred_at,
                 seq: row.seq,
                 undeclared,
                 lasted: None,
             });
         }
+        ended
     }
-    found
 }
 
-fn data<T: DeserializeOwned>(row: &event::Model) -> Option<T> {
+fn data<T: DeserializeOwned>(row: &Row) -> Option<T> {
     T::deserialize(&row.event_data).ok()
 }

@@ -1,7 +1,7 @@
 //! States: what is declared, what is refused, and what was when.
 
 use chrono::TimeDelta;
-use events_sea_orm::StateChangedEventData;
+use events_sea_orm::{EventType, StateChangedEventData, TimeInState, migration, retention};
 use tests::{
     entities::{
         order::{self, Approval, Status},
@@ -24,6 +24,8 @@ tests::conformance! {
     transitions_are_read_in_order,
     transitions_of_another_team,
     transitions_across_a_delete,
+    time_that_the_log_does_not_know_is_not_zero,
+    transitions_are_read_in_pages,
     transitions_of_no_state,
 }
 
@@ -224,10 +226,10 @@ async fn transitions_are_read_in_order(db: Arc<TestDb>) {
     );
 
     let time = async |state| connection.time_in_state(&model, order::Column::Status, state).await.unwrap();
-    assert_eq!(time(Status::Paid).await, log[5].occurred_at - log[2].occurred_at);
-    let sent = time(Status::Sent).await;
+    assert_eq!(time(Status::Paid).await, TimeInState::Exactly(log[5].occurred_at - log[2].occurred_at));
+    let sent = time(Status::Sent).await.exactly().expect("all of it is in the log");
     assert!(sent >= TimeDelta::zero() && sent < TimeDelta::minutes(5), "{sent}");
-    assert_eq!(time(Status::Dropped).await, TimeDelta::zero());
+    assert_eq!(time(Status::Dropped).await, TimeInState::Exactly(TimeDelta::zero()));
 }
 
 async fn transitions_of_another_team(db: Arc<TestDb>) {
@@ -261,7 +263,73 @@ async fn transitions_across_a_delete(db: Arc<TestDb>) {
     assert_eq!(told, [(None, json!("open"), lasted(0, 1)), (None, json!("open"), lasted(2, 3))]);
     assert_eq!(found[1].reason.as_deref(), Some("back"));
     let open = connection.time_in_state(&model, order::Column::Status, Status::Open).await.unwrap();
-    assert_eq!(Some(open), lasted(0, 1).zip(lasted(2, 3)).map(|(first, second)| first + second));
+    assert_eq!(open.exactly(), lasted(0, 1).zip(lasted(2, 3)).map(|(first, second)| first + second));
+}
+
+async fn time_that_the_log_does_not_know_is_not_zero(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    migration::retention::up(&db.db).await.unwrap();
+    let connection = events.connection(context());
+    let time = async |model: &order::Model, state| {
+        connection.time_in_state(model, order::Column::Status, state).await.unwrap()
+    };
+    let unknown = TimeInState::AtLeast(TimeDelta::zero());
+
+    // A row that was there before the log.
+    let row = "INSERT INTO orders (team_id, name, status, card) VALUES (7, 'old', 'open', 'x')";
+    db.db.execute_unprepared(row).await.unwrap();
+    let model = order::Entity::find().one(&db.db).await.unwrap().unwrap();
+    assert_eq!(time(&model, Status::Open).await, unknown);
+    status(model.id, Status::Paid).update_with_event(&connection).await.unwrap();
+    assert_eq!(time(&model, Status::Open).await, unknown);
+    assert!(time(&model, Status::Paid).await.exactly().is_none(), "it may have been so before");
+    assert!(time(&model, Status::Paid).await.at_least() >= TimeDelta::zero());
+
+    // A change that left no event.
+    let model = order(&events).await;
+    assert!(time(&model, Status::Open).await.exactly().is_some());
+    let txn = events.begin(context()).await.unwrap();
+    let repair = format!("UPDATE orders SET status = 'paid' WHERE id = {}", model.id);
+    txn.untracked("repair", async |txn| txn.execute_unprepared(&repair).await).await.unwrap();
+    status(model.id, Status::Sent).update(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert!(time(&model, Status::Open).await.exactly().is_none());
+    assert_eq!(time(&model, Status::Paid).await, unknown);
+
+    // What the log had was purged.
+    let model = order(&events).await;
+    assert!(time(&model, Status::Open).await.exactly().is_some());
+    let purge = retention::Purge::recorded_until_now().reason("old").by("ops:ada");
+    retention::purge(&db.db, purge).await.unwrap();
+    assert_eq!(db.log().await, []);
+    assert_eq!(time(&model, Status::Open).await, unknown);
+    status(model.id, Status::Paid).update_with_event(&connection).await.unwrap();
+    assert_eq!(time(&model, Status::Open).await, unknown);
+}
+
+async fn transitions_are_read_in_pages(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let model = order(&events).await;
+    let txn = events.begin(context()).await.unwrap();
+    let places = ["open", "paid"];
+    for n in 0..2_500_usize {
+        let (from, to) = (places[n % 2], places[(n + 1) % 2]);
+        // One of this field, and one of another whose value looks like it.
+        for (field, old, new) in [("status", json!(from), json!(to)), ("approval", json!("status"), json!(n))]
+        {
+            let data = json!({"field": field, "state": {"old": old, "new": new}});
+            txn.emit(Event::of(EventType::StateChanged).about(&model).json(data)).await.unwrap();
+        }
+    }
+    txn.commit().await.unwrap();
+    let connection = events.connection(context());
+    let found = connection.transitions(&model, order::Column::Status).await.unwrap();
+    assert_eq!(found.len(), 2_501);
+    assert!(found.windows(2).all(|pair| pair[1].old.as_ref() == Some(&pair[0].new)));
+    assert!(found.windows(2).all(|pair| pair[0].lasted == Some(pair[1].occurred_at - pair[0].occurred_at)));
+    let open = connection.time_in_state(&model, order::Column::Status, Status::Open).await.unwrap();
+    let lasted = found.iter().filter(|step| step.new == json!("open")).filter_map(|step| step.lasted);
+    assert!(open.exactly().expect("whole") >= lasted.sum());
 }
 
 async fn transitions_of_no_state(db: Arc<TestDb>) {
