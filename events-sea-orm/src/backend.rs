@@ -50,6 +50,12 @@ pub(crate) fn lock_words(backend: DbBackend, kind: Lock) -> &'static str {
     }
 }
 
+/// Whether the rest of an answer comes whether it is wanted or not.
+#[cfg(feature = "stream")]
+pub(crate) fn answers_run_on(backend: DbBackend) -> bool {
+    matches!(backend, DbBackend::Postgres | DbBackend::MySql)
+}
+
 /// Whether an UPDATE can read and lock the old row in the same statement: over a network that saves a round trip.
 pub(crate) fn updates_with_old(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres

@@ -137,11 +137,19 @@ pub enum Refused {
         expected: String,
     },
     /// An earlier error or a cancelled write left the unit of work in doubt: only a rollback is possible.
-    #[error("the unit of work can only be rolled back: {cause}")]
+    #[error("the unit of work can only be rolled back: {cause}{}", FirstError(.source.as_deref()))]
     Poisoned {
         /// What happened first.
         cause: Arc<str>,
+        /// The error that it came by, as the caller was answered; without the database's words where nobody was.
+        source: Option<Arc<DbErr>>,
     },
+    /// A statement ended the transaction of the unit of work, or the database did: what was written before that may be
+    /// committed without its events, and a rollback does not undo it.
+    #[error(
+        "the transaction of the unit of work was ended by a statement in it: what was written before that may stay, without its events; take what commits out of the unit"
+    )]
+    TransactionEnded,
     /// A nested unit of work is open.
     #[error("a nested unit of work is open: commit it or roll it back first")]
     NestedOpen,
@@ -254,6 +262,19 @@ impl fmt::Display for Calls<'_> {
     }
 }
 
+/// The error that poisoned a unit of work, and what keeps the next one from it.
+struct FirstError<'a>(Option<&'a DbErr>);
+
+impl std::fmt::Display for FirstError<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(error) = self.0 else { return Ok(()) };
+        write!(
+            f,
+            ": {error}; what may fail goes into a nested `begin()`, or build with `.savepoint_each_save()`"
+        )
+    }
+}
+
 /// An object as errors name it.
 struct Shown<'a>(&'a ObjectRef);
 
@@ -321,6 +342,7 @@ impl Refused {
         matches!(
             self,
             Self::Poisoned { .. }
+                | Self::TransactionEnded
                 | Self::Transition(_)
                 | Self::UnexpectedRow { .. }
                 | Self::Consumer { .. }

@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DatabaseTransaction, DbErr,
-    EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, TransactionOptions, TransactionTrait,
+    EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, TransactionOptions,
 };
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::{
     row_level_security::{self, RowLevelSecurity, TEAM_SETTING},
     scope::{self, ScopeError},
     store,
-    transaction::{self, EventTransaction},
+    transaction::{self, EventTransaction, InFlight},
     verify::Report,
 };
 
@@ -389,17 +389,19 @@ impl Events {
         }
         let backend = self.pool().get_database_backend();
         let options = backend::begin_options(backend, TransactionOptions::default());
-        let txn = self.pool().begin_with_options(options).await?;
-        if let Some(sql) = backend::bound_lock_wait(backend) {
-            txn.execute_unprepared(sql).await?;
-        }
         // A unique key is unique across teams, also where none of them may be seen.
-        if let Some(enter) = self.enter(&TeamScope::Team(PROBE.to_owned()))? {
-            txn.execute_raw(enter).await?;
-        }
-        let probe = txn.execute(&store::insert_values(backend, vec![probe(unit_id).into()])).await;
-        txn.rollback().await?;
-        match probe {
+        let enter = self.enter(&TeamScope::Team(PROBE.to_owned()))?;
+        let txn = transaction::begin(self.pool(), options, enter).await?;
+        let probe = async move {
+            if let Some(sql) = backend::bound_lock_wait(backend) {
+                txn.execute_unprepared(sql).await?;
+            }
+            let probe = txn.execute(&store::insert_values(backend, vec![probe(unit_id).into()])).await;
+            txn.rollback().await?;
+            Ok::<_, DbErr>(probe)
+        };
+        // To its end: it takes a lock, and must not keep it with a connection that nobody waits for.
+        match InFlight::new(probe).await? {
             Ok(_) => Ok(Outcome::RolledBack),
             Err(error) if backend::guards::is_there_already(&error) => Ok(Outcome::Committed),
             Err(error) => Err(error),
@@ -450,7 +452,7 @@ impl Events {
     /// A transaction that is no unit of work.
     pub(crate) async fn begin_plain(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = backend::begin_options(self.pool().get_database_backend(), self.options());
-        self.pool().begin_with_options(options).await
+        transaction::begin(self.pool(), options, None).await
     }
 
     pub(crate) fn row_level_security(&self) -> Option<&RowLevelSecurity> {

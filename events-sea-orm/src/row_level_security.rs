@@ -2,10 +2,10 @@
 //! `migration::isolation` compare, or a role that may see every team.
 
 use events_core::TeamScope;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DatabaseTransaction, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbErr, Statement, TransactionOptions};
 
 pub(crate) use crate::backend::isolation::TEAM_SETTING;
-use crate::{backend, error::Refused, events::Events, withhold::withhold_at_end};
+use crate::{backend, error::Refused, events::Events, transaction, withhold::withhold_at_end};
 
 /// What it takes to be let through the policies, where they are on.
 #[derive(Debug, Clone)]
@@ -39,7 +39,12 @@ impl Events {
     pub(crate) async fn open(&self, team: &TeamScope) -> Result<DatabaseExecutor<'_>, DbErr> {
         Ok(match self.enter(team)? {
             None => DatabaseExecutor::Connection(self.pool()),
-            Some(enter) => DatabaseExecutor::OwnedTransaction(begin(self.pool(), enter).await?),
+            Some(enter) => {
+                let options = TransactionOptions::default();
+                DatabaseExecutor::OwnedTransaction(
+                    transaction::begin(self.pool(), options, Some(enter)).await?,
+                )
+            }
         })
     }
 
@@ -49,16 +54,10 @@ impl Events {
     }
 }
 
-async fn begin(pool: &DatabaseConnection, enter: Statement) -> Result<DatabaseTransaction, DbErr> {
-    let txn = sea_orm::TransactionTrait::begin(pool).await?;
-    txn.execute_raw(enter).await?;
-    Ok(txn)
-}
-
 /// Ends what [`Events::open`] began. Dropped without it, it is rolled back.
 pub(crate) async fn close(db: DatabaseExecutor<'_>) -> Result<(), DbErr> {
     match db {
-        DatabaseExecutor::OwnedTransaction(txn) => txn.commit().await.map_err(withhold_at_end),
+        DatabaseExecutor::OwnedTransaction(txn) => transaction::commit(txn).await.map_err(withhold_at_end),
         _ => Ok(()),
     }
 }

@@ -115,7 +115,10 @@ impl Unit<'_> {
 
     /// Ends a unit of the call's own: commits on `Ok`, rolls back on `Err`, whose own error is what the caller needs.
     pub(crate) async fn close<T>(self, result: Result<T, DbErr>) -> Result<T, DbErr> {
-        let Self::Own(txn) = self else { return result };
+        let txn = match self {
+            Self::PartOf(txn) => return txn.answered(result),
+            Self::Own(txn) => txn,
+        };
         if result.is_ok() {
             txn.commit().await?;
         } else if let Err(error) = txn.rollback().await {

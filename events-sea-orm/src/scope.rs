@@ -309,16 +309,14 @@ pub(crate) async fn after<C: ConnectionTrait>(
         Ok(seen) => seen,
         Err(error) => return Err(pending.failed(error)),
     };
-    pending.recorded();
-    if seen.is_empty() {
-        return Ok(());
-    }
-    let savepoint = match txn {
-        Some(txn) => txn.begin().await?,
+    let consumed = match (seen.is_empty(), txn) {
+        (true, _) => Ok(()),
+        (false, Some(txn)) => scope.consume(txn.begin().await?, &seen).await,
         // On the pool there is nothing left to be part of.
-        None => scope.events.begin_plain().await?,
+        (false, None) => scope.consume(scope.events.begin_plain().await?, &seen).await,
     };
-    scope.consume(savepoint, &seen).await
+    pending.recorded(); // if this was cancelled before, the scope says so
+    consumed
 }
 
 /// Writes the events of a save, and answers what consumers have yet to see of them.

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod connection;
+mod end;
 mod guard;
 mod in_flight;
 mod level;
@@ -9,48 +10,48 @@ mod links;
 mod on_conflict;
 mod sql;
 mod statement;
+#[cfg(feature = "stream")]
+mod stream;
 mod untracked;
 mod write;
 
 use std::{
     future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use events_core::{Context, Event, EventType, NewEvent, Subject};
 use futures_util::lock::{Mutex as Gate, OwnedMutexGuard};
 use sea_orm::{
     ActiveModelBehavior, ActiveModelTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, TransactionTrait, Value,
+    DbBackend, DbErr, EntityTrait, IdenStatic, IntoActiveModel, TransactionOptions, Value,
 };
-use tokio::sync::mpsc;
-use tracing::Instrument;
 use uuid::Uuid;
 
+use self::level::Level;
 #[cfg(feature = "stream")]
-pub use self::connection::EventStream;
-use self::level::{Level, lock};
+pub use self::stream::EventStream;
+#[cfg(feature = "stream")]
+pub(crate) use self::stream::{HandedOver, send_rows};
 pub(crate) use self::{
     connection::run_callback,
+    end::run,
     guard::check_on_pool,
+    in_flight::{InFlight, begin, commit},
     level::{Announcement, Caller},
     sql::Table,
     statement::{Kind, inspect, inspect_text},
 };
 use crate::{
     backend,
-    consumer::after_commit::{self, Committed, CommittedEvents},
-    error::{CommitError, Refused, UnknownCommit},
+    consumer::after_commit,
+    error::Refused,
     events::Events,
-    observe::{self, UnitEnd},
+    observe,
     record::{self, SaveOptions},
     saves,
     tracked::Tracked,
     value,
-    withhold::withhold_at_end,
 };
 
 /// A unit of work: a database transaction that knows for whom it is and records an event for every tracked save.
@@ -76,6 +77,8 @@ pub struct EventTransaction {
     inner: Option<Arc<DatabaseTransaction>>,
     unit: Arc<Unit>,
     level: Arc<Level>,
+    /// The connection, where this is the savepoint of one save and has it to its end.
+    held: Option<Busy>,
 }
 
 /// What all nesting levels of a unit of work share.
@@ -93,25 +96,14 @@ struct Unit {
     depth: Option<usize>,
     /// Whether the commit has begun, and consumers run.
     flushing: AtomicBool,
+    /// Whether the transaction turned out to be another than the one that was begun.
+    ended: AtomicBool,
     /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
     dropped_busy: std::sync::Mutex<Vec<Arc<DatabaseTransaction>>>,
 }
 
-/// What a commit has written before it commits.
-struct Flushed {
-    event_ids: Vec<Uuid>,
-    /// For after-commit consumers, if there are any.
-    kept: Option<CommittedEvents>,
-}
-
 /// The connection in use: held from the first statement of a step to the last answer, whoever reads that.
 pub(crate) type Busy = Arc<OwnedMutexGuard<()>>;
-
-impl Unit {
-    async fn busy(&self) -> Busy {
-        Arc::new(Arc::clone(&self.gate).lock_owned().await)
-    }
-}
 
 impl std::fmt::Debug for EventTransaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -133,10 +125,7 @@ impl EventTransaction {
         let options = backend::begin_options(pool.get_database_backend(), options);
         let team = context.team_scope().clone();
         let enter = events.enter(&team)?;
-        let inner = pool.begin_with_options(options).await?;
-        if let Some(enter) = enter {
-            inner.execute_raw(enter).await?;
-        }
+        let inner = begin(pool, options, enter).await?;
         Ok(Self::over(inner, events, context, team, Some(after_commit::depth())))
     }
 
@@ -153,6 +142,7 @@ impl EventTransaction {
         Self {
             inner: Some(Arc::new(inner)),
             level: Arc::new(Level::root(team)),
+            held: None,
             unit: Arc::new(Unit {
                 id,
                 span: observe::unit_span(id),
@@ -162,8 +152,17 @@ impl EventTransaction {
                 gate: Arc::default(),
                 depth,
                 flushing: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
                 dropped_busy: std::sync::Mutex::default(),
             }),
+        }
+    }
+
+    /// The connection, once nothing else is on its way.
+    async fn busy(&self) -> Busy {
+        match &self.held {
+            Some(busy) => Arc::clone(busy),
+            None => Arc::new(Arc::clone(&self.unit.gate).lock_owned().await),
         }
     }
 
@@ -222,206 +221,6 @@ impl EventTransaction {
         saves::with_options(definition, options, active.update(self)).await
     }
 
-    /// Commits rows and events together.
-    ///
-    /// Writes the events, runs the in-transaction consumers (whose own saves and events are part of the unit), then
-    /// commits, and hands the events to the after-commit consumers without waiting for them. On a nested unit it hands
-    /// rows and events to the parent.
-    ///
-    /// # Errors
-    /// [`CommitError::Refused`] and [`CommitError::Failed`]: nothing was committed. [`CommitError::Unknown`]: the
-    /// connection broke on the way; [`Events::outcome`] finds out. No after-commit consumer runs in any of these.
-    pub async fn commit(self) -> Result<(), CommitError> {
-        self.commit_and_dispatch().await.map(drop)
-    }
-
-    /// Commits, and waits until the after-commit consumers are done with the events of this unit of work.
-    ///
-    /// What they answer is logged and counted, not returned: the commit stands. Inside an after-commit consumer it does
-    /// not wait, for that could be for itself.
-    ///
-    /// # Errors
-    /// As [`commit`](Self::commit).
-    pub async fn commit_and_wait(self) -> Result<(), CommitError> {
-        let depth = self.unit.depth;
-        let wait = self.commit_and_dispatch().await?;
-        if let (Some(0), Some(mut wait)) = (depth, wait) {
-            wait.recv().await; // nothing is ever sent: it ends when the last job does
-        }
-        Ok(())
-    }
-
-    async fn commit_and_dispatch(mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
-        let span = observe::commit_span(&self.unit.span, self.unit.id);
-        let commit = async move {
-            let committed = self.commit_level().await;
-            self.count_end(match &committed {
-                Ok(_) => UnitEnd::Committed,
-                Err(CommitError::Refused(_)) => UnitEnd::Refused,
-                Err(CommitError::Failed(_)) => UnitEnd::Failed,
-                Err(CommitError::Unknown(_)) => UnitEnd::Unknown,
-            });
-            committed
-        };
-        commit.instrument(span).await
-    }
-
-    async fn commit_level(&mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
-        if let Err(refused) = self.level.check_writable() {
-            self.undo(&refused).await;
-            return Err(refused.into());
-        }
-        match self.level.parent.clone() {
-            Some(parent) => self.commit_nested(&parent).await.map(|()| None),
-            None => self.commit_root().await,
-        }
-    }
-
-    /// Counts how a unit of work ended: not a savepoint, and not what a scope wraps, whose COMMIT is the application's.
-    fn count_end(&self, end: UnitEnd) {
-        if self.level.parent.is_none() && self.unit.depth.is_some() {
-            observe::unit_ended(end);
-        }
-    }
-
-    /// Undoes everything since `begin`.
-    ///
-    /// # Errors
-    /// The database's, if even that failed; a parent is poisoned then.
-    pub async fn rollback(mut self) -> Result<(), DbErr> {
-        self.count_end(UnitEnd::RolledBack);
-        self.end_by_rollback().await
-    }
-
-    async fn commit_root(&mut self) -> Result<Option<mpsc::Receiver<()>>, CommitError> {
-        let span = observe::flush_span();
-        let Flushed { event_ids, kept } = match self.flush().instrument(span.clone()).await {
-            Ok(flushed) => {
-                span.record("events", flushed.event_ids.len());
-                flushed
-            }
-            Err(error) => {
-                let refused = Refused::of(&error).cloned();
-                let cause = refused
-                    .clone()
-                    .unwrap_or(Refused::Poisoned { cause: "writing the events failed".into() });
-                self.undo(&cause).await;
-                return Err(refused.map_or(CommitError::Failed(error), CommitError::Refused));
-            }
-        };
-        let _busy = self.unit.busy().await;
-        if let Err(error) = self.end()?.commit().await {
-            let error = withhold_at_end(error);
-            return Err(if backend::commit_is_unknown(self.unit.backend, &error) {
-                UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
-            } else {
-                CommitError::Failed(error)
-            });
-        }
-        Ok(self.unit.depth.zip(kept).map(|(depth, events)| {
-            let (context, team) = (self.unit.context.clone(), self.team_scope());
-            let unit = Committed { unit_id: self.unit.id, context, team, depth, events };
-            after_commit::dispatch(&self.unit.events, unit)
-        }))
-    }
-
-    async fn commit_nested(&mut self, parent: &Arc<Level>) -> Result<(), CommitError> {
-        if let Err(error) = self.caught_up().await {
-            let refused = Refused::of(&error).cloned();
-            self.undo(&Refused::Poisoned { cause: "reading what was written failed".into() }).await;
-            return Err(refused.map_or(CommitError::Failed(error), CommitError::Refused));
-        }
-        let _busy = self.unit.busy().await;
-        let inner = self.end()?;
-        // Released or not: if this future is dropped half way, nobody knows.
-        let doubt = parent.doubt("the commit of a nested unit of work was cancelled");
-        let committed = inner.commit().await;
-        doubt.settle();
-        parent.close_nested();
-        match committed {
-            Ok(()) => {
-                parent.take_over(&self.level);
-                Ok(())
-            }
-            Err(error) => {
-                parent.poison("the commit of a nested unit of work failed");
-                Err(CommitError::Failed(withhold_at_end(error)))
-            }
-        }
-    }
-
-    /// Rolls back for a commit that was refused; the refusal is what the caller hears.
-    async fn undo(&mut self, why: &Refused) {
-        self.level.poison(&why.to_string());
-        if let Err(error) = self.end_by_rollback().await {
-            tracing::warn!(unit_id = %self.unit.id, %error, "rolling back a refused unit of work failed");
-        }
-    }
-
-    async fn end_by_rollback(&mut self) -> Result<(), DbErr> {
-        let _busy = self.unit.busy().await;
-        let inner = self.end()?;
-        let Some(parent) = &self.level.parent else {
-            return inner.rollback().await.map_err(withhold_at_end);
-        };
-        // A grandchild left open makes the savepoints unequal to what the levels say.
-        let settled = !self.level.state().nested_open;
-        let doubt = parent.doubt("the rollback of a nested unit of work was cancelled");
-        let result = inner.rollback().await;
-        doubt.settle();
-        parent.close_nested();
-        if result.is_err() || !settled {
-            parent.poison("the rollback of a nested unit of work failed");
-        }
-        result.map_err(withhold_at_end)
-    }
-
-    /// The transaction, to be ended. Call with the connection in hand: no statement is on its way then.
-    fn end(&mut self) -> Result<DatabaseTransaction, Refused> {
-        lock(&self.unit.dropped_busy).clear(); // nested ones, whose rollback comes first
-        // One that is still nested in it must not go on: its commit would be taken for that of this one.
-        self.level.poison("the unit of work has ended");
-        self.inner.take().and_then(Arc::into_inner).ok_or_else(ended)
-    }
-
-    /// Writes the buffered events and runs the consumers on them, until neither adds any.
-    async fn flush(&self) -> Result<Flushed, DbErr> {
-        let mut last_adder: Arc<str> = Arc::from("");
-        let limit = self.unit.events.consumer_rounds();
-        self.caught_up().await?;
-        self.unit.flushing.store(true, Ordering::Relaxed);
-        let spilled = self.level.has_written();
-        self.consume_written().await?;
-        let mut kept = Vec::new();
-        for _ in 0..=limit {
-            let busy = self.unit.busy().await;
-            let mut batch = self.write_buffer(&busy).await?;
-            drop(busy);
-            if let Some(adder) = self.consume(&batch).await? {
-                last_adder = adder;
-            }
-            if !spilled && self.has_after_commit() {
-                kept.append(&mut batch);
-            }
-            if self.buffered() == 0 {
-                let event_ids = std::mem::take(&mut self.level.state().written);
-                return Ok(self.flushed(event_ids, kept, spilled));
-            }
-        }
-        let refused = Refused::ConsumerLoop { consumer: last_adder, rounds: limit };
-        self.level.poison(&refused.to_string());
-        Err(refused.into())
-    }
-
-    fn flushed(&self, event_ids: Vec<Uuid>, kept: Vec<Event>, spilled: bool) -> Flushed {
-        let kept = match (self.has_after_commit(), event_ids.len()) {
-            (false, _) | (true, 0) => None,
-            (true, count) if spilled => Some(CommittedEvents::Stored { count }),
-            _ => Some(CommittedEvents::Here(kept)),
-        };
-        Flushed { event_ids, kept }
-    }
-
     fn has_after_commit(&self) -> bool {
         self.unit.depth.is_some() && !self.unit.events.after_commit().is_empty()
     }
@@ -471,34 +270,13 @@ impl EventTransaction {
         self.level.state().team.clone()
     }
 
+    /// What the caller of a bulk verb is answered: see [`Level::answered`].
+    pub(crate) fn answered<T>(&self, answer: Result<T, DbErr>) -> Result<T, DbErr> {
+        self.level.answered(answer)
+    }
+
     pub(crate) fn poison(&self, cause: &str) {
         self.level.poison(cause);
-    }
-}
-
-/// For the reader's peace: only calls that own `self` end a unit of work.
-fn ended() -> Refused {
-    Refused::Poisoned { cause: "the unit of work has ended".into() }
-}
-
-impl Drop for EventTransaction {
-    fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
-        self.count_end(UnitEnd::RolledBack);
-        let idle = self.unit.gate.try_lock();
-        let in_doubt = idle.is_none() || self.level.is_poisoned() || self.level.state().nested_open;
-        if let Some(parent) = &self.level.parent {
-            parent.close_nested();
-            if in_doubt {
-                parent.poison("a nested unit of work was dropped after an error in it");
-            }
-        }
-        self.level.poison("the unit of work was dropped");
-        if idle.is_some() {
-            drop(inner); // queues the rollback
-        } else {
-            lock(&self.unit.dropped_busy).push(inner);
-        }
     }
 }
 
@@ -513,26 +291,6 @@ pub async fn emit_event(
     event_data: impl Into<serde_json::Value> + Send,
 ) -> Result<(), DbErr> {
     txn.emit(Event::of(event_type).about(object).json(event_data.into())).await
-}
-
-/// Runs `work` in a unit of its own: commits on `Ok`, rolls back on `Err`.
-pub(crate) async fn run<T, E, F>(txn: EventTransaction, work: F) -> Result<T, E>
-where
-    F: AsyncFnOnce(&EventTransaction) -> Result<T, E>,
-    E: From<DbErr>,
-{
-    match work(&txn).await {
-        Ok(value) => {
-            txn.commit().await.map_err(|error| E::from(error.into()))?;
-            Ok(value)
-        }
-        Err(error) => {
-            if let Err(failure) = txn.rollback().await {
-                tracing::warn!(error = %failure, "rolling back a failed unit of work failed");
-            }
-            Err(error)
-        }
-    }
 }
 
 /// Refuses a context whose parts cannot be stored.

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use events_core::TeamScope;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExprTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QueryTrait, StatementBuilder, TransactionTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QueryTrait, StatementBuilder,
     prelude::Date,
     sea_query::{Expr, Query, SelectStatement},
 };
@@ -15,6 +15,7 @@ use crate::{
     backend::{self, Lock},
     events::Events,
     store::event,
+    transaction::{self, InFlight},
 };
 
 /// Counts the events of these days anew, of one team or of every team, so that the counts are what the log says: for
@@ -41,13 +42,15 @@ pub async fn rebuild(events: &Events, team: Option<&str>, days: RangeInclusive<D
     let options = backend::analytics::rebuild_options(events.pool().get_database_backend());
     let scope = team.map_or(TeamScope::All, |team| TeamScope::Team(team.to_owned()));
     let enter = events.enter(&scope)?;
-    let txn = events.pool().begin_with_options(options).await?;
-    if let Some(enter) = enter {
-        txn.execute_raw(enter).await?;
-    }
-    let rows = replace(&txn, team, &days).await?; // dropped, it is rolled back
-    txn.commit().await?;
-    Ok(rows)
+    let txn = transaction::begin(events.pool(), options, enter).await?;
+    let team = team.map(str::to_owned);
+    // To its end even if the caller goes away: others wait for its locks.
+    InFlight::new(async move {
+        let rows = replace(&txn, team.as_deref(), &days).await?; // dropped, it is rolled back
+        txn.commit().await?;
+        Ok(rows)
+    })
+    .await
 }
 
 async fn replace(

@@ -14,7 +14,10 @@ use sea_orm::{
 use tokio::sync::mpsc;
 
 use super::EventConnection;
-use crate::withhold::{Sent, withhold_at_end};
+use crate::{
+    transaction::{HandedOver, send_rows},
+    withhold::{Sent, withhold_at_end},
+};
 
 type Row = Result<QueryResult, DbErr>;
 
@@ -26,11 +29,7 @@ pub struct ConnectionStream {
 
 enum Rows {
     Pool(QueryStream),
-    Transaction {
-        received: mpsc::Receiver<Row>,
-        /// Owns the transaction and the rows that borrow it, and hands them over. None when it is done.
-        sender: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    },
+    Transaction(HandedOver),
 }
 
 impl std::fmt::Debug for ConnectionStream {
@@ -45,14 +44,7 @@ impl Stream for ConnectionStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Row>> {
         let row = match &mut self.rows {
             Rows::Pool(rows) => rows.poll_next_unpin(cx),
-            Rows::Transaction { received, sender } => {
-                if let Some(sending) = sender
-                    && sending.as_mut().poll(cx).is_ready()
-                {
-                    *sender = None;
-                }
-                received.poll_recv(cx)
-            }
+            Rows::Transaction(rows) => rows.poll_next_unpin(cx),
         };
         row.map_err(|error| self.sent.withhold(error))
     }
@@ -90,9 +82,7 @@ impl EventConnection {
         let sent = Sent::of(&stmt);
         let rows = match self.open().await? {
             DatabaseExecutor::OwnedTransaction(txn) => {
-                // Room for one row: the database is read no faster than the stream is.
-                let (send, received) = mpsc::channel(1);
-                Rows::Transaction { received, sender: Some(Box::pin(hand_over(txn, stmt, send))) }
+                Rows::Transaction(HandedOver::by(|send| hand_over(txn, stmt, send)))
             }
             _ => {
                 let rows = self.events.pool().stream_raw(stmt).await;
@@ -103,21 +93,11 @@ impl EventConnection {
     }
 }
 
-/// Dropped half way, the transaction is rolled back.
 async fn hand_over(txn: DatabaseTransaction, stmt: Statement, send: mpsc::Sender<Row>) {
-    let read = async {
-        let mut rows = txn.stream_raw(stmt).await?;
-        while let Some(row) = rows.next().await {
-            if send.send(row).await.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    };
-    let read: Result<(), DbErr> = read.await;
+    let read = send_rows(&txn, stmt, &send, |_| ()).await;
     let ended = match read {
         Ok(()) => txn.commit().await.map_err(withhold_at_end),
-        Err(error) => Err(error),
+        Err(_) => txn.rollback().await.map_err(withhold_at_end), // the rows hold the error
     };
     if let Err(error) = ended {
         let _ = send.send(Err(error)).await; // nobody reads any more

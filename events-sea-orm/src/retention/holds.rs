@@ -1,9 +1,12 @@
 //! What must not be removed yet.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement, TransactionTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement};
 
-use crate::backend::{self, retention::statement};
+use crate::{
+    backend::{self, retention::statement},
+    transaction::{self, InFlight},
+};
 
 /// Keeps events: none with this number or a higher one is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,9 +38,12 @@ pub struct Hold {
 pub async fn hold(db: &DatabaseConnection, name: &str, seq: i64) -> Result<(), DbErr> {
     let backend = db.get_database_backend();
     let txn = begin(db).await?;
-    let sql = backend::retention::upsert_hold(backend);
-    txn.execute_raw(statement(backend, sql, [name.into(), seq.into()])).await?;
-    txn.commit().await
+    let upsert = statement(backend, backend::retention::upsert_hold(backend), [name.into(), seq.into()]);
+    let set = async move {
+        txn.execute_raw(upsert).await?;
+        txn.commit().await
+    };
+    InFlight::new(set).await
 }
 
 /// Gives up the hold of this name. Says whether there was one.
@@ -72,7 +78,6 @@ pub async fn holds(db: &DatabaseConnection) -> Result<Vec<Hold>, DbErr> {
 /// A transaction in which no other one changes a hold or purges.
 pub(super) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let backend = db.get_database_backend();
-    let txn = db.begin_with_options(backend::retention::begin_options(backend)).await?;
-    txn.query_one_raw(Statement::from_string(backend, backend::retention::lock_marks(backend))).await?;
-    Ok(txn)
+    let lock = Statement::from_string(backend, backend::retention::lock_marks(backend));
+    transaction::begin(db, backend::retention::begin_options(backend), Some(lock)).await
 }

@@ -7,9 +7,12 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Value};
 use uuid::Uuid;
 
 use super::holds;
-use crate::backend::{
-    self,
-    retention::{now, statement, time},
+use crate::{
+    backend::{
+        self,
+        retention::{now, statement, time},
+    },
+    transaction::InFlight,
 };
 
 type OnBatch = Box<dyn FnMut(&Purged) + Send + Sync>;
@@ -248,6 +251,7 @@ pub async fn purge(db: &DatabaseConnection, mut purge: Purge) -> Result<Purged, 
     Ok(purged)
 }
 
+#[derive(Clone)]
 struct Mark {
     id: i64,
     seq: i64,
@@ -310,13 +314,29 @@ async fn batch(
     purge_id: Uuid,
     last: i64,
 ) -> Result<Option<(i64, u64)>, PurgeError> {
+    let (db, mark) = (db.clone(), mark.clone());
+    let (cut, size) = (purge.cut, purge.batch);
+    let (reason, by) = (purge.reason.clone(), purge.by.clone());
+    // To its end even if the caller goes away: it holds a lock that every purge takes.
+    InFlight::new(async move { remove(&db, &mark, cut, size, [reason, by], purge_id, last).await }).await
+}
+
+async fn remove(
+    db: &DatabaseConnection,
+    mark: &Mark,
+    cut: Option<DateTime<Utc>>,
+    size: u32,
+    [reason, by]: [String; 2],
+    purge_id: Uuid,
+    last: i64,
+) -> Result<Option<(i64, u64)>, PurgeError> {
     let backend = db.get_database_backend();
     let txn = holds::begin(db).await?;
     let sql = format!(
         "SELECT seq FROM events WHERE seq > ? AND {COVERED} \
          AND seq < coalesce((SELECT min(seq) FROM event_holds), 9223372036854775807) ORDER BY seq LIMIT ?"
     );
-    let values = [last.into(), mark.seq.into(), mark.id.into(), i64::from(purge.batch).into()];
+    let values = [last.into(), mark.seq.into(), mark.id.into(), i64::from(size).into()];
     let rows = txn.query_all_raw(statement(backend, &sql, values)).await?;
     let numbers: Vec<i64> = rows.iter().map(|row| row.try_get("", "seq")).collect::<Result<_, _>>()?;
     let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
@@ -324,15 +344,15 @@ async fn batch(
         return Ok(None);
     };
     let id = Uuid::now_v7();
-    let cut = time(backend, purge.cut.unwrap_or(mark.at));
+    let cut = time(backend, cut.unwrap_or(mark.at));
     let opened: [Value; 8] = [
         id.into(),
         purge_id.into(),
         cut,
         first.into(),
         last.into(),
-        purge.reason.as_str().into(),
-        purge.by.as_str().into(),
+        reason.into(),
+        by.into(),
         mark.id.into(),
     ];
     txn.execute_raw(statement(backend, OPEN, opened)).await?;

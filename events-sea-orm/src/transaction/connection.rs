@@ -8,10 +8,12 @@ use sea_orm::{
 };
 
 use super::{
-    EventTransaction,
+    Busy, EventTransaction,
+    in_flight::InFlight,
+    level::Level,
     statement::{self, Inspected},
     untracked::Tally,
-    write::{Reply, Verb},
+    write::{DATABASE_ERROR, Reply, Verb},
 };
 use crate::{typed::downcast_ref, withhold::withhold_at_end};
 
@@ -55,11 +57,11 @@ impl ConnectionTrait for EventTransaction {
 }
 
 impl EventTransaction {
-    fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
+    pub(super) fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
         statement::inspect(statement, self.unit.backend)
     }
 
-    fn inspect_text(&self, sql: &str) -> Inspected {
+    pub(super) fn inspect_text(&self, sql: &str) -> Inspected {
         statement::inspect_text(sql, self.unit.backend)
     }
 
@@ -70,21 +72,36 @@ impl EventTransaction {
         tally: Option<Arc<Tally>>,
     ) -> Result<Self, DbErr> {
         self.level.check_writable()?;
-        let busy = self.unit.busy().await;
+        let busy = self.busy().await;
         self.catch_up(&busy, None).await?;
         // With the connection in hand: a begin that is cancelled while it waits leaves nothing open.
         let level = self.level.open_nested(tally)?;
-        let doubt = self.level.doubt("the begin of a nested unit of work was cancelled");
-        let begun = self.inner()?.begin_with_options(options).await;
-        doubt.settle();
-        match begun {
-            Ok(inner) => Ok(Self { inner: Some(Arc::new(inner)), unit: self.unit.clone(), level }),
-            Err(error) => {
-                self.level.close_nested();
-                self.level.poison("the database reported an error");
-                Err(withhold_at_end(error))
+        self.begin_savepoint(&busy, level, options).await
+    }
+
+    /// Begins a savepoint, to its end: if the caller goes away it is rolled back.
+    pub(super) async fn begin_savepoint(
+        &self,
+        busy: &Busy,
+        level: Arc<Level>,
+        options: TransactionOptions,
+    ) -> Result<Self, DbErr> {
+        let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
+        let parent = Arc::clone(&self.level);
+        let begun = InFlight::new(async move {
+            let doubt = parent.doubt("the begin of a nested unit of work was cancelled");
+            let begun = inner.begin_with_options(options).await;
+            if let Err(error) = &begun {
+                parent.close_nested();
+                parent.poison_by(DATABASE_ERROR, Some(error));
             }
-        }
+            doubt.settle();
+            drop((inner, parent));
+            drop(busy);
+            begun.map(|inner| Self { inner: Some(Arc::new(inner)), unit, level, held: None })
+        });
+        let begun = begun.await.map_err(withhold_at_end);
+        self.level.answered(begun)
     }
 }
 
@@ -193,95 +210,3 @@ impl TransactionSession for EventTransaction {
         Self::rollback(self).await
     }
 }
-
-#[cfg(feature = "stream")]
-mod stream {
-    use std::{
-        future::Future,
-        pin::Pin,
-        sync::Arc,
-        task::{Context, Poll},
-    };
-
-    use futures_util::Stream;
-    use sea_orm::{
-        DbBackend, DbErr, QueryResult, Statement, StatementBuilder, StreamTrait, TransactionStream,
-    };
-
-    use super::{EventTransaction, Verb};
-    use crate::{
-        transaction::{Busy, guard, level::Level, statement::Inspected},
-        withhold::Sent,
-    };
-
-    /// Rows of a query on a unit of work. An error among them poisons it.
-    pub struct EventStream<'a> {
-        rows: TransactionStream<'a>,
-        level: Arc<Level>,
-        sent: Sent,
-        _busy: Busy,
-    }
-
-    impl std::fmt::Debug for EventStream<'_> {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.debug_struct("EventStream").finish_non_exhaustive()
-        }
-    }
-
-    impl Stream for EventStream<'_> {
-        type Item = Result<QueryResult, DbErr>;
-
-        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-            let item = Pin::new(&mut self.rows).poll_next(cx);
-            if let Poll::Ready(Some(Err(_))) = &item {
-                self.level.poison("the database reported an error");
-            }
-            item.map_err(|error| self.sent.withhold(error))
-        }
-    }
-
-    impl StreamTrait for EventTransaction {
-        type Stream<'a> = EventStream<'a>;
-
-        fn get_database_backend(&self) -> DbBackend {
-            self.unit.backend
-        }
-
-        fn stream<'a, S: StatementBuilder + Sync>(
-            &'a self,
-            stmt: &S,
-        ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-            let (inspected, statement) = self.inspect(stmt);
-            Box::pin(self.stream_of(inspected, statement))
-        }
-
-        fn stream_raw<'a>(
-            &'a self,
-            stmt: Statement,
-        ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-            Box::pin(self.stream_of(self.inspect_text(&stmt.sql), stmt))
-        }
-    }
-
-    impl EventTransaction {
-        async fn stream_of(&self, inspected: Inspected, stmt: Statement) -> Result<EventStream<'_>, DbErr> {
-            self.level.check_healthy()?;
-            // No announcement is ever for a stream.
-            guard::check_on_pool(&inspected)?;
-            let busy = self.unit.busy().await;
-            self.level.check_healthy()?;
-            self.catch_up(&busy, None).await?;
-            if let Some(enter) = self.enter_new_team()? {
-                self.send(&busy, Verb::Execute, enter).await?;
-            }
-            let sent = Sent::of(&stmt);
-            let rows = self.inner()?.stream_raw(stmt).await;
-            let rows = rows.inspect_err(|_| self.level.poison("the database reported an error"));
-            let rows = rows.map_err(|error| sent.withhold(error))?;
-            Ok(EventStream { rows, level: Arc::clone(&self.level), sent, _busy: busy })
-        }
-    }
-}
-
-#[cfg(feature = "stream")]
-pub use stream::EventStream;

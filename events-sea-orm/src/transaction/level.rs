@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::TeamScope;
-use sea_orm::{Statement, Value};
+use sea_orm::{DbErr, Statement, Value};
 use uuid::Uuid;
 
 use super::{Kind, untracked::Tally};
@@ -11,6 +11,7 @@ use crate::{
     error::Refused,
     record::{Recorded, SaveOptions},
     tracked::{Definition, RowImage, Rows},
+    withhold::withhold,
 };
 
 /// Who runs a hook, and the statement after it: on other threads others may save on the same unit of work.
@@ -61,6 +62,15 @@ pub(super) struct Unread {
     pub(super) select: Statement,
 }
 
+/// Why nothing may be sent any more.
+pub(super) struct Poison {
+    cause: Arc<str>,
+    /// The error by which it came, if it was one.
+    source: Option<Arc<DbErr>>,
+    /// Whether `source` is what the caller was answered, and not that without the database's words.
+    is_answered: bool,
+}
+
 pub(super) struct Level {
     pub(super) parent: Option<Arc<Self>>,
     /// Inside `untracked`: where its writes are counted.
@@ -74,7 +84,7 @@ pub(super) struct State {
     pub(super) written: Vec<Uuid>,
     pub(super) announced: Vec<Announcement>,
     pub(super) unread: Option<Unread>,
-    pub(super) poison: Option<Arc<str>>,
+    pub(super) poison: Option<Poison>,
     pub(super) nested_open: bool,
     /// The context's team, or the one that this unit has made.
     pub(super) team: TeamScope,
@@ -143,7 +153,35 @@ impl Level {
 
     /// Only the first cause is kept: what follows from it would hide it.
     pub(super) fn poison(&self, cause: &str) {
-        self.state().poison.get_or_insert_with(|| cause.into());
+        self.poison_by(cause, None);
+    }
+
+    /// As `poison`, by this error. It is kept without the database's words, which may quote what is redacted, until
+    /// [`answered`](Self::answered) says in which words the caller heard of it.
+    pub(super) fn poison_by(&self, cause: &str, error: Option<&DbErr>) {
+        self.state().poison.get_or_insert_with(|| Poison {
+            cause: cause.into(),
+            source: error.map(|error| Arc::new(withhold(error.clone()))),
+            is_answered: false,
+        });
+    }
+
+    /// What a caller is answered by a statement whose error poisoned this level.
+    pub(super) fn answered<T>(&self, answer: Result<T, DbErr>) -> Result<T, DbErr> {
+        if let Err(error) = &answer
+            && Refused::of(error).is_none()
+            && let Some(poison) = &mut self.state().poison
+            && poison.source.is_some()
+            && !poison.is_answered
+        {
+            (poison.source, poison.is_answered) = (Some(Arc::new(error.clone())), true);
+        }
+        answer
+    }
+
+    /// The error that poisoned this level.
+    pub(super) fn first_error(&self) -> Option<Arc<DbErr>> {
+        self.state().poison.as_ref().and_then(|poison| poison.source.clone())
     }
 
     pub(super) fn is_poisoned(&self) -> bool {
@@ -152,8 +190,8 @@ impl Level {
 
     /// Refuses in a poisoned unit of work; an outer level's poison counts.
     pub(super) fn check_healthy(&self) -> Result<(), Refused> {
-        if let Some(cause) = &self.state().poison {
-            return Err(Refused::Poisoned { cause: Arc::clone(cause) });
+        if let Some(Poison { cause, source, .. }) = &self.state().poison {
+            return Err(Refused::Poisoned { cause: Arc::clone(cause), source: source.clone() });
         }
         self.parent.as_ref().map_or(Ok(()), |parent| parent.check_healthy())
     }
@@ -185,7 +223,11 @@ impl Doubt {
 impl Drop for Doubt {
     fn drop(&mut self) {
         if let Some(level) = self.level.take() {
-            level.poison(self.cause);
+            level.poison(if std::thread::panicking() {
+                "a statement panicked on its way"
+            } else {
+                self.cause
+            });
         }
     }
 }

@@ -10,7 +10,9 @@ use sea_orm::{
 use tracing::{Instrument, Span};
 
 use super::{
-    Announcement, Busy, EventTransaction, Kind, ended, guard,
+    Announcement, Busy, EventTransaction, Kind,
+    end::ended,
+    guard,
     in_flight::InFlight,
     level::{Doubt, Unread},
     links, on_conflict,
@@ -24,6 +26,9 @@ use crate::{
     tracked::{Definition, OLD, RowImage},
     withhold::{Sent, withhold},
 };
+
+/// Why a unit is poisoned whose statement failed.
+pub(super) const DATABASE_ERROR: &str = "the database reported an error";
 
 /// How a statement is sent, and what came back.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,19 +74,25 @@ impl EventTransaction {
         expected: fn(&DbErr) -> bool,
     ) -> Result<Reply, DbErr> {
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
+        let level = Arc::clone(&self.level);
         let enter = self.enter_new_team()?;
         let answer = InFlight::new(async move {
+            // In here, not by the caller, who may be gone when the answer comes: MariaDB ends the whole transaction with
+            // some errors, and what came after would commit by itself.
+            let doubt = level.doubt("a statement was cancelled half way");
             let answer = answer(&inner, enter, verb, statement).await;
+            if let Err(error) = &answer
+                && !expected(error)
+            {
+                level.poison_by(DATABASE_ERROR, Some(error));
+            }
+            doubt.settle();
             // In this order: a transaction that was dropped meanwhile goes with the unit, its connection being free.
-            drop((inner, unit));
+            drop((inner, unit, level));
             drop(busy);
             answer
         });
-        answer.await.inspect_err(|error| {
-            if !expected(error) {
-                self.level.poison("the database reported an error");
-            }
-        })
+        answer.await
     }
 
     /// Tells the database, before the next statement, of the team that this unit has made.
@@ -104,9 +115,20 @@ impl EventTransaction {
         statement: Statement,
         update: Option<&UpdateStatement>,
     ) -> Result<Reply, DbErr> {
+        let answer = self.dispatch_unless_refused(verb, inspected, statement, update).await;
+        self.level.answered(answer)
+    }
+
+    async fn dispatch_unless_refused(
+        &self,
+        verb: Verb,
+        inspected: Inspected,
+        statement: Statement,
+        update: Option<&UpdateStatement>,
+    ) -> Result<Reply, DbErr> {
         if inspected.kind == Kind::Read {
             self.level.check_healthy()?;
-            let busy = self.unit.busy().await;
+            let busy = self.busy().await;
             self.level.check_healthy()?;
             let asked = (verb == Verb::QueryOne).then_some(&statement);
             if let Some(answer) = self.catch_up(&busy, asked).await? {
@@ -173,7 +195,7 @@ impl EventTransaction {
 
     /// The connection, and a doubt until the write that follows is settled.
     pub(super) async fn begin_write(&self) -> Result<(Busy, Doubt), DbErr> {
-        let busy = self.unit.busy().await;
+        let busy = self.busy().await;
         self.level.check_writable()?;
         self.catch_up(&busy, None).await?;
         Ok((busy, self.level.doubt("a write was cancelled half way")))
@@ -218,8 +240,8 @@ impl EventTransaction {
 
     /// Ends a write: its events are in the buffer, or nothing may be committed any more.
     pub(super) fn settle(&self, recorded: Result<(), DbErr>, doubt: Doubt) -> Result<(), DbErr> {
-        if recorded.is_err() {
-            self.level.poison("a row was written and its event could not be recorded");
+        if let Err(error) = &recorded {
+            self.level.poison_by("a row was written and its event could not be recorded", Some(error));
         }
         doubt.settle();
         recorded
@@ -323,7 +345,7 @@ impl EventTransaction {
     /// As [`catch_up`](Self::catch_up), where no statement follows.
     pub(super) async fn caught_up(&self) -> Result<(), DbErr> {
         if self.level.state().unread.is_some() {
-            let busy = self.unit.busy().await;
+            let busy = self.busy().await;
             self.catch_up(&busy, None).await?;
         }
         Ok(())

@@ -2,10 +2,11 @@
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, JsonValue,
-    Statement, TransactionTrait,
+    Statement, TransactionOptions,
 };
 
 use super::Relation;
+use crate::transaction;
 
 /// A policy on a table of ours.
 #[derive(Debug, Clone, FromQueryResult)]
@@ -206,7 +207,7 @@ pub(crate) async fn keeps_transactions(db: &DatabaseConnection, setting: &str) -
 }
 
 async fn begin_and_read_back(db: &DatabaseConnection, setting: &str) -> Result<bool, DbErr> {
-    let transaction = db.begin().await?;
+    let transaction = transaction::begin(db, TransactionOptions::default(), None).await?;
     let probe = uuid::Uuid::now_v7().to_string(); // nobody's team
     let set = "SELECT set_config($1, $2, true) AS team, pg_backend_pid() AS session";
     let set = read_session(&transaction, set, [setting.into(), probe.as_str().into()]).await?;
