@@ -30,10 +30,7 @@ impl Connect {
             return Err(Failure::usage("no database: set DATABASE_URL, or give --database-url"));
         };
         let server = Server::of(url)?;
-        let failed = |error: &str| {
-            let (shown, error) = (&server.shown, one_line(error));
-            Failure::failed(format!("cannot connect to {shown}: {error}{}", server.hint))
-        };
+        let failed = |error: &str| Failure::failed(server.failed(error));
         // A pool tries a server that refuses it again and again, and then says only that it took too long.
         if let Some(address) = &server.address {
             let reached = timeout(PATIENCE, TcpStream::connect(address.as_str())).await;
@@ -54,7 +51,8 @@ impl Connect {
 
 /// What a URL says, and what of it may be shown.
 struct Server {
-    shown: String,
+    /// None where a part of the password may stand anywhere in it.
+    shown: Option<String>,
     /// Where it listens. None of a file or socket.
     address: Option<String>,
     hint: &'static str,
@@ -69,7 +67,7 @@ impl Server {
             "sqlite" => {
                 let file = rest.split('?').next().unwrap_or_default();
                 let hint = ": the file must be there, unless the URL ends in `?mode=rwc`";
-                return Ok(Self { shown: format!("sqlite:{file}"), address: None, hint });
+                return Ok(Self { shown: Some(format!("sqlite:{file}")), address: None, hint });
             }
             // The URL is not repeated: it may hold a password.
             _ => {
@@ -87,12 +85,38 @@ impl Server {
         let on_socket = url.query_pairs().any(|(key, _)| matches!(&*key, "host" | "socket"));
         let host = url.host_str().filter(|host| !host.is_empty() && !on_socket);
         let address = host.map(|host| format!("{host}:{}", url.port().unwrap_or(port)));
-        // A URL that cannot have a password has none to take out.
-        let _ = url.set_password(None);
-        url.set_query(None);
         let hint = ": check the server, the name of the database and the user";
-        Ok(Self { shown: url.to_string(), address, hint })
+        Ok(Self { shown: shown(&mut url), address, hint })
     }
+
+    /// What is said of a server that cannot be had.
+    fn failed(&self, error: &str) -> String {
+        match &self.shown {
+            Some(shown) => format!("cannot connect to {shown}: {}{}", one_line(error), self.hint),
+            // Nor what was answered: it may name what was asked for.
+            None => "cannot connect, and the URL of the database looks as if a password in it were not written in full: write \
+                     characters such as `@`, `/`, `?` and `#` of it as %40, %2F, %3F and %23"
+                .to_owned(),
+        }
+    }
+}
+
+/// As much of a URL as holds no part of a password. A password with a `/`, `?` or `#` in it ends the address early, and what
+/// is left of it stands where a path, a query or a port would.
+fn shown(url: &mut Url) -> Option<String> {
+    let rest = [Some(url.path()), url.query(), url.fragment()];
+    if url.fragment().is_some() || rest.into_iter().flatten().any(|part| part.contains('@')) {
+        return None;
+    }
+    if url.username().is_empty() && url.password().is_none() {
+        // Without a user it may be that the host was left out, and the password is where its port would be.
+        let host = url.host_str().unwrap_or_default();
+        return Some(format!("{}://{host}", url.scheme()));
+    }
+    // A URL that cannot have a password has none to take out.
+    let _ = url.set_password(None);
+    url.set_query(None);
+    Some(url.to_string())
 }
 
 #[cfg(test)]
@@ -102,7 +126,7 @@ mod tests {
     #[track_caller]
     fn check(url: &str, shown: &str, address: Option<&str>) {
         let Ok(server) = Server::of(url) else { panic!("{url} is sound") };
-        assert_eq!((server.shown.as_str(), server.address.as_deref()), (shown, address));
+        assert_eq!((server.shown.as_deref(), server.address.as_deref()), (Some(shown), address));
     }
 
     #[test]
@@ -113,12 +137,41 @@ mod tests {
             Some("db.local:5432"),
         );
         check("mysql://root:a%40b@[::1]:3307/shop", "mysql://root@[::1]:3307/shop", Some("[::1]:3307"));
-        check("postgres:///shop?host=/run/postgresql", "postgres:///shop", None);
+        check("mysql://root:a@b@db.local/shop", "mysql://root@db.local/shop", Some("db.local:3306"));
+        check("postgres:///shop?host=/run/postgresql", "postgres://", None);
+        check("postgres://localhost:5433/shop", "postgres://localhost", Some("localhost:5433"));
         check("sqlite://shop.db?mode=rwc", "sqlite://shop.db", None);
         check("sqlite::memory:", "sqlite::memory:", None);
         for url in ["", "shop.db", "oracle://ada:s3cr3t@db/shop", "postgres://ada:s3/cr3t@:x/"] {
             let Err(Failure::Usage(text)) = Server::of(url) else { panic!("{url} is not sound") };
             assert!(!text.contains("cr3t"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_password_that_is_not_written_in_full_is_not_shown() {
+        for url in [
+            "postgres://ada:12/34s3cr3t@host/db",
+            "postgres://ada:9#s3cr3t@host/db",
+            "postgres://ada:9?s3cr3t@host/db",
+            "mysql://root:/s3cr3t@h/db",
+            "mysql://root:a@s3cr3t/b@h/db",
+            "postgres://ada:pass@s3cr3t?b@h/db",
+            "postgres://ada:s3cr3t",
+            "postgres://ada:/s3cr3t",
+            "postgres://ada/s3cr3t",
+            "mysql://ada@host#s3cr3t",
+            "postgres://ada:%s3cr3t@host:x/db",
+        ] {
+            let text = match Server::of(url) {
+                Ok(server) => server.failed("connection refused"),
+                Err(Failure::Usage(text) | Failure::Failed(text)) => text,
+                Err(Failure::BrokenPipe) => String::new(),
+            };
+            assert!(!text.contains("cr3t"), "{url}: {text}");
+        }
+        let Ok(server) = Server::of("mysql://root:/s3cr3t@h/db") else { panic!("it can be read") };
+        let text = server.failed("unknown database 's3cr3t@h/db'");
+        assert!(text.contains("%2F") && !text.contains("s3cr3t"), "{text}");
     }
 }

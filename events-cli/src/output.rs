@@ -12,19 +12,25 @@ use serde::Serialize;
 
 use crate::{row::Row, words};
 
-/// A line of text.
+/// Text of one line or several, part of which may be what a database or a user said.
 pub(crate) fn line(text: &str) -> io::Result<()> {
+    write(&words::plain_lines(text))
+}
+
+/// A line as it is, which nobody else had a part in.
+fn write(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
 
-/// A line for whoever runs the tool, beside its output. If nobody reads that either, there is nobody to tell.
+/// A line for whoever runs the tool, beside its output. If nobody reads that either, there is nobody to tell. Part of it may be
+/// what a database or a user said.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "events: {text}");
+    let _ = writeln!(io::stderr().lock(), "events: {}", words::plain_lines(text));
 }
 
 /// A line of JSON.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    line(&serde_json::to_string(value)?)
+    write(&words::plain_json(&serde_json::to_string(value)?))
 }
 
 /// An empty table of these columns, as wide as the terminal at most.
@@ -78,7 +84,7 @@ impl Lines {
             }
         }
         for (row, event) in rows.iter().zip(events) {
-            line(&self.line_of(row, event))?;
+            write(&self.line_of(row, event))?; // its columns are plain, and it may have colours
         }
         Ok(())
     }
@@ -87,7 +93,7 @@ impl Lines {
         let mut columns = vec![event.seq.to_string(), time(event.occurred_at)];
         columns.extend(self.with_team.then(|| words::plain(&event.team_id)));
         columns.extend([
-            event.event_type.clone(),
+            words::plain(&event.event_type),
             words::object(event),
             words::who(event),
             words::what(event),

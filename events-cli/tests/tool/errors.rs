@@ -61,6 +61,19 @@ fn a_database_must_be_named() {
 }
 
 #[test]
+fn no_part_of_a_password_is_said() {
+    for url in [
+        "postgres://ada:12/34s3cr3t@host/db",
+        "postgres://ada:9#s3cr3t@host/db",
+        "mysql://root:/s3cr3t@h/db",
+        "postgres://ada:1?s3cr3t@127.0.0.1/db",
+    ] {
+        let ran = run_at(url, ["doctor"]);
+        assert!(!ran.stderr.contains("s3cr3t") && !ran.stderr.is_empty(), "{url}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_said_at_once() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for scheme in ["postgres", "mysql"] {

@@ -7,6 +7,7 @@ use super::*;
 tests::conformance! {
     a_file_holds_what_the_log_holds,
     values_divided_by_commas_read_back,
+    no_value_is_a_formula_to_a_spreadsheet,
     only_the_times_asked_for_are_exported,
     an_export_goes_on_where_it_stopped,
     an_interrupted_export_says_how_to_go_on,
@@ -72,6 +73,28 @@ async fn values_divided_by_commas_read_back(db: Arc<TestDb>) {
         assert_eq!(value("seq"), event.seq.to_string());
         assert_eq!(Some(value("object_id")), event.object_id.as_deref());
         assert_eq!(serde_json::from_str::<serde_json::Value>(value("event_data")).unwrap(), event.event_data);
+    }
+}
+
+async fn no_value_is_a_formula_to_a_spreadsheet(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).build().await.unwrap();
+    let actors = ["=cmd|' /C calc'!A0", "+1", "-2", "@SUM(1)", "\t=1", "'=1", "ada", "a=1"];
+    for actor in actors {
+        let txn = events.begin(Context::team(7).actor(actor)).await.unwrap();
+        txn.emit(Event::custom("x").json(serde_json::json!(-5))).await.unwrap();
+        txn.commit().await.unwrap();
+    }
+    let text = run(&db, "export --team 7 --format csv").fine();
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    for (record, actor) in records.iter().zip(actors) {
+        assert!(
+            record.iter().all(|value| !value.starts_with(['=', '+', '-', '@', '\t', '\r'])),
+            "{record:?}"
+        );
+        let read = |value: &str| value.strip_prefix('\'').unwrap_or(value).to_owned();
+        assert_eq!((read(&record[6]).as_str(), read(&record[8]).as_str()), (actor, "-5"));
     }
 }
 

@@ -103,18 +103,30 @@ async fn teams_see_nothing_of_each_other(db: Arc<TestDb>) {
     }
 }
 
+const UNSEEN: [char; 8] = ['\u{1b}', '\u{202e}', '\u{7}', '\r', '\u{2028}', '\u{2029}', '\u{9b}', '\u{feff}'];
+
 async fn text_of_users_does_nothing_to_a_terminal(db: Arc<TestDb>) {
     db.with_tables().await;
     let events = Events::builder(db.db.clone()).build().await.unwrap();
     let txn = events.begin(Context::team(7).actor("\u{1b}[2Jada\n")).await.unwrap();
     let object = ObjectRef::new("thing", "\u{202e}1");
-    txn.emit(Event::custom("x").about(object).json(serde_json::json!("\u{7}\r"))).await.unwrap();
+    let text = "\u{7}\r\u{2028}\u{2029}\u{9b}31m\u{feff}";
+    txn.emit(Event::custom("x").about(object).json(serde_json::json!(text))).await.unwrap();
     txn.commit().await.unwrap();
     for arguments in [vec!["tail", "--team", "7"], vec!["timeline", "thing", "\u{202e}1", "--team", "7"]] {
         let shown = run_at(&db.url, arguments).fine();
         assert!(shown.contains("\\u{1b}[2Jada\\n"), "{shown:?}");
-        assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{7}', '\r']), "{shown:?}");
+        assert!(!shown.contains(UNSEEN), "{shown:?}");
     }
+    // In JSON they are escapes, which mean the same.
+    for arguments in ["tail --team 7 --json", "export --team 7"] {
+        let ran = run(&db, arguments);
+        assert!(!ran.stdout.contains(UNSEEN), "{:?}", ran.stdout);
+        assert_eq!(ran.json()[0]["event_data"], text);
+    }
+    // Nor does what is said of an error.
+    let said = run_at(&db.url, ["tail", "--team", "7", "--actor", &"\u{1b}[2J\u{202e}".repeat(40)]).failed(1);
+    assert!(!said.contains(UNSEEN), "{said:?}");
 }
 
 async fn a_reader_who_has_seen_enough_is_no_error(db: Arc<TestDb>) {

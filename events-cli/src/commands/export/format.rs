@@ -6,14 +6,15 @@ use clap::ValueEnum;
 use events_sea_orm::event;
 use serde::Deserialize;
 
-use crate::row::Row;
+use crate::{row::Row, words};
 
 /// The form of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// One JSON object a line
     Jsonl,
-    /// Comma-separated values; `event_data` and `context` are JSON, what is absent is empty
+    /// Comma-separated values; `event_data` and `context` are JSON, what is absent is empty. A value that begins with one of
+    /// `= + - @ '`, a tab or an end of line has a `'` in front, so that no spreadsheet takes it for a formula: take one away
     Csv,
 }
 
@@ -52,14 +53,13 @@ impl Format {
         match self {
             Self::Jsonl => {
                 for event in events {
-                    serde_json::to_writer(&mut *to, &Row::from(event))?;
-                    to.write_all(b"\n")?;
+                    writeln!(to, "{}", words::plain_json(&serde_json::to_string(&Row::from(event))?))?;
                 }
             }
             Self::Csv => {
                 let mut csv = csv::Writer::from_writer(&mut *to);
                 for event in events {
-                    csv.write_record(values(&Row::from(event))).map_err(in_io)?;
+                    csv.write_record(values(&Row::from(event)).map(inert)).map_err(in_io)?;
                 }
                 csv.flush()?;
             }
@@ -92,6 +92,13 @@ fn values(row: &Row<'_>) -> [String; 12] {
         row.occurred_at.clone(),
         row.recorded_at.clone(),
     ]
+}
+
+/// A value that no spreadsheet runs: users wrote it. Whoever reads the file takes one `'` from the front of a value, which is
+/// why one that stands there by itself gets another.
+fn inert(value: String) -> String {
+    const BEGIN: [char; 12] = ['=', '+', '-', '@', '\t', '\r', '\n', '\'', '＝', '＋', '－', '＠'];
+    if value.starts_with(BEGIN) { format!("'{value}") } else { value }
 }
 
 /// With its kind, which tells a reader who went away.
@@ -152,6 +159,16 @@ mod tests {
     use super::*;
 
     const ROW: &str = "7,i,t,x,o,\"a\nb\",,u,\"{\"\"a\"\":1}\",{},2026-01-01T00:00:00.000000Z,2026-01-01T00:00:00.000000Z\n";
+
+    #[test]
+    fn no_value_is_a_formula() {
+        for value in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "＝1"] {
+            assert_eq!(inert(value.to_owned()), format!("'{value}"));
+        }
+        for value in ["", "a=1", "7", "{\"a\":\"=1\"}", " =1"] {
+            assert_eq!(inert(value.to_owned()), value);
+        }
+    }
 
     #[test]
     fn a_file_ends_with_its_last_whole_event() {
