@@ -208,6 +208,17 @@ pub(crate) fn is_unique_violation(error: &DbErr) -> bool {
     matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_)))
 }
 
+/// MariaDB's and MySQL's own number of an error: many errors share an SQLSTATE. None without the feature `mysql`.
+pub(crate) fn mysql_number(error: &DbErr) -> Option<u16> {
+    #[cfg(feature = "mysql")]
+    if let DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) = error {
+        let error = error.as_database_error()?;
+        return error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number());
+    }
+    let _ = error;
+    None
+}
+
 /// Bounds how long the rest of this transaction waits for somebody else's locks, where a setting can end with it: on
 /// MariaDB it would stay with the pooled connection, whose own time-out (50 s by default) has to do.
 pub(crate) fn bound_lock_wait(backend: DbBackend) -> Option<&'static str> {

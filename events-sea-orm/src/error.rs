@@ -159,7 +159,7 @@ pub enum Refused {
     )]
     Schema,
     /// A write to a table of this library.
-    #[error("table `{table}` is append-only and written by the library alone: use {}", own_call(.table))]
+    #[error("table `{table}` is written by this library alone: use {}", crate::store::own_calls(.table))]
     OwnTable {
         /// The table.
         table: String,
@@ -231,18 +231,6 @@ pub enum Refused {
         /// The limit.
         rounds: usize,
     },
-}
-
-/// The call by which an application adds to this table of ours.
-fn own_call(table: &str) -> &'static str {
-    let table = table.to_ascii_lowercase();
-    if table.contains("thread") {
-        "`Thread::post`"
-    } else if table.starts_with("event_") {
-        "`retention`"
-    } else {
-        "`emit`"
-    }
 }
 
 /// What stands for `save`, of which a hook hears as an insert or an update.

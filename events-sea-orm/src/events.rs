@@ -1,6 +1,6 @@
 //! `Events`: the handle an application builds once.
 
-use std::{future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
@@ -113,6 +113,18 @@ pub enum BuildError {
         first: String,
         /// The other.
         second: String,
+    },
+    /// Two entities of one table are recorded as two object types, which would split each object's history.
+    #[error(
+        "table `{table}` is recorded both as `{first}` and as `{second}`, so that each has a part of a row's history: give both entities one `object_type`"
+    )]
+    DuplicateTable {
+        /// The table.
+        table: String,
+        /// One object type.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
     },
     /// Row-level security was asked for where there is none.
     #[error(
@@ -234,16 +246,7 @@ impl EventsBuilder {
         if let Some(team) = &self.single_team {
             events_core::error::check_identifier("team", team)?;
         }
-        let mut seen = std::collections::HashMap::new();
-        for definition in crate::tracked::registered() {
-            let (object_type, second) = (definition.object_type(), definition.full_table());
-            match seen.insert(object_type, second.clone()) {
-                Some(first) if first != second => {
-                    return Err(BuildError::DuplicateObjectType { object_type, first, second });
-                }
-                _ => {}
-            }
-        }
+        one_object_type_a_table(crate::tracked::registered())?;
         if matches!(self.pool.inner, DatabaseConnectionType::Disconnected) {
             // Most calls of SeaORM panic on it.
             let never = RuntimeErr::Internal("the pool was never connected".to_owned());
@@ -279,6 +282,25 @@ impl EventsBuilder {
         }
         Ok(events)
     }
+}
+
+/// Each table is recorded as one object type, and each object type is of one table.
+fn one_object_type_a_table(
+    definitions: impl Iterator<Item = &'static crate::Definition>,
+) -> Result<(), BuildError> {
+    let (mut tables, mut object_types) = (HashMap::new(), HashMap::new());
+    for definition in definitions {
+        let (object_type, table) = (definition.object_type(), definition.full_table());
+        let first = object_types.entry(object_type).or_insert_with(|| table.clone());
+        if *first != table {
+            return Err(BuildError::DuplicateObjectType { object_type, first: first.clone(), second: table });
+        }
+        let first = *tables.entry(table.clone()).or_insert(object_type);
+        if first != object_type {
+            return Err(BuildError::DuplicateTable { table, first, second: object_type });
+        }
+    }
+    Ok(())
 }
 
 impl Events {
@@ -497,5 +519,41 @@ fn probe(id: Uuid) -> Event {
         event_data: serde_json::Value::Null,
         context: serde_json::Value::Null,
         occurred_at: chrono::DateTime::UNIX_EPOCH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Definition, TeamSource};
+
+    mod item {
+        use sea_orm::entity::prelude::*;
+
+        #[derive(Clone, Debug, PartialEq, DeriveEntityModel, crate::Tracked)]
+        #[sea_orm(table_name = "items")]
+        #[tracked(object_type = "item", team = context, crate = crate)]
+        pub(crate) struct Model {
+            #[sea_orm(primary_key)]
+            pub(crate) id: i32,
+            #[track]
+            pub(crate) name: String,
+        }
+
+        #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+        pub(crate) enum Relation {}
+    }
+
+    fn recorded_as(object_type: &'static str) -> &'static Definition {
+        Box::leak(Box::new(Definition::new::<item::Entity>(object_type, TeamSource::Context, Vec::new())))
+    }
+
+    #[test]
+    fn a_table_is_recorded_as_one_object_type() {
+        let twice = [recorded_as("item"), recorded_as("item")];
+        assert!(one_object_type_a_table(twice.into_iter()).is_ok());
+        let two = one_object_type_a_table([recorded_as("item"), recorded_as("article")].into_iter());
+        let error = two.unwrap_err().to_string();
+        assert!(["`items`", "`item`", "`article`"].iter().all(|name| error.contains(name)), "{error}");
     }
 }

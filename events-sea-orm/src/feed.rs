@@ -30,7 +30,9 @@ const MAX_LIMIT: u64 = 10_000;
 /// The newest event comes first unless [`oldest_first`](Self::oldest_first) is said. Page by `seq`: the last one that you have
 /// is where the next page begins, with [`before`](Self::before) or, oldest first, [`after`](Self::after). Numbers are drawn
 /// before the commit, so **an event can appear below one that was read already**: fine for people who page through what has
-/// happened, not for a program that must miss none.
+/// happened, not for a program that must miss none. For that there are consumers: one in the transaction of the change
+/// ([`Subscription::in_transaction`](crate::Subscription::in_transaction)) is given every event, and what it writes commits with
+/// it.
 ///
 /// A team's events, and those of an object of a team, are found by an index; within them types, actors and times are looked for
 /// one by one, from the end that comes first. Without a team the timeline of an `ObjectRef` looks through the whole log.
@@ -147,6 +149,9 @@ impl<'a> Feed<'a> {
     }
 
     /// What was recorded at this time or later, by the database's clock.
+    ///
+    /// **Not a cursor for a program**: an event is recorded before its transaction commits, so one can appear later with a time that
+    /// was passed already. [`Feed`] says what misses none.
     pub fn recorded_since(mut self, at: DateTime<Utc>) -> Self {
         self.recorded_since = Some(at);
         self
@@ -158,7 +163,10 @@ impl<'a> Feed<'a> {
         self
     }
 
-    /// Those with a higher `seq` than this.
+    /// Those with a higher `seq` than this, as the next page of what is there.
+    ///
+    /// **Not a cursor for a program**: numbers are drawn before the commit, so an event can appear later below a number that was
+    /// passed already. [`Feed`] says what misses none.
     pub fn after(mut self, seq: i64) -> Self {
         self.after = Some(seq);
         self

@@ -30,16 +30,42 @@ pub(crate) const MANY: usize = 1_000;
 pub(crate) const CHUNK_BYTES: usize = 4 << 20;
 pub(crate) const CHUNK_EVENTS: usize = 5_000;
 
+/// A table that is ours, and the calls by which an application adds to it.
+struct Own {
+    table: &'static str,
+    calls: &'static str,
+}
+
+fn own() -> impl Iterator<Item = Own> {
+    let of = |tables: Vec<&'static str>, calls| tables.into_iter().map(move |table| Own { table, calls });
+    let own = of(vec![event::Entity.table_name()], "`emit`, or a save of a tracked model");
+    let own = own.chain(of(crate::retention::own_tables().into(), "the calls of `retention`"));
+    #[cfg(feature = "threads")]
+    let own = own.chain(of(
+        vec![threads::thread::Entity.table_name(), threads::message::Entity.table_name()],
+        "`Thread::post`",
+    ));
+    #[cfg(feature = "notifications")]
+    let own = own.chain(of(
+        crate::notifications::own_tables().into(),
+        "the consumer `Notifications` and the calls of `Inbox`",
+    ));
+    #[cfg(feature = "analytics")]
+    let own = own.chain(of(
+        crate::analytics::own_tables().into(),
+        "the consumer `DailyCounts`, or `analytics::rebuild`",
+    ));
+    own
+}
+
 /// The tables that are ours.
 pub(crate) fn own_tables() -> impl Iterator<Item = &'static str> {
-    let tables = std::iter::once(event::Entity.table_name()).chain(crate::retention::own_tables());
-    #[cfg(feature = "threads")]
-    let tables = tables.chain([threads::thread::Entity.table_name(), threads::message::Entity.table_name()]);
-    #[cfg(feature = "notifications")]
-    let tables = tables.chain(crate::notifications::own_tables());
-    #[cfg(feature = "analytics")]
-    let tables = tables.chain(crate::analytics::own_tables());
-    tables
+    own().map(|own| own.table)
+}
+
+/// The calls by which an application adds to this table of ours.
+pub(crate) fn own_calls(table: &str) -> &'static str {
+    own().find(|own| table.eq_ignore_ascii_case(own.table)).map_or("its calls", |own| own.calls)
 }
 
 /// Whether the table of this name is ours.

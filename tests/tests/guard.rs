@@ -217,6 +217,23 @@ async fn own_table_stays_closed(db: Arc<TestDb>) {
         let error: DbErr = result.unwrap_err();
         assert!(matches!(refusal(&error), Refused::OwnTable { .. }), "{error}");
     }
+    // The hint is of the table.
+    for (table, call) in [
+        ("events", "`emit`"),
+        ("threads", "`Thread::post`"),
+        ("thread_messages", "`Thread::post`"),
+        ("notifications", "`Notifications`"),
+        ("notification_preferences", "`Inbox`"),
+        ("event_daily_counts", "`analytics::rebuild`"),
+        ("event_purges", "`retention`"),
+        ("event_holds", "`retention`"),
+        ("event_marks", "`retention`"),
+    ] {
+        let delete = Query::delete().from_table(table).to_owned();
+        let error = txn.execute(&delete).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("table `{table}`")), "{error}");
+        assert!(error.to_string().contains(call), "{table}: {error}");
+    }
     txn.commit().await.unwrap();
     assert_eq!(db.log().await.len(), 1);
 }

@@ -88,6 +88,9 @@ async fn postgres(db: &impl ConnectionTrait, wait: Duration) -> Result<bool, DbE
     Ok(true)
 }
 
+/// MariaDB's and MySQL's number for it.
+const LOCK_WAIT_TIMEOUT: u16 = 1205;
+
 /// Nothing in SQL tells of open transactions. A lock on the table waits for all of its writers, and new ones wait for it:
 /// for `wait` at most.
 async fn mysql(db: &impl TransactionTrait, wait: Duration) -> Result<bool, DbErr> {
@@ -104,7 +107,7 @@ async fn mysql(db: &impl TransactionTrait, wait: Duration) -> Result<bool, DbErr
             )
             .await
             .map(|_| true),
-        Err(error) if error.to_string().contains("1205 ") => Ok(false),
+        Err(error) if super::mysql_number(&error) == Some(LOCK_WAIT_TIMEOUT) => Ok(false),
         Err(error) => Err(error),
     };
     let unlocked = connection.execute_unprepared("UNLOCK TABLES").await;

@@ -192,8 +192,9 @@ async fn the_application_cannot_and_the_owner_can_under_row_level_security(db: A
         txn.emit(Event::custom("ticked")).await.unwrap();
         txn.commit().await.unwrap();
     }
-    let error = format!("{:?}", retention::purge(&app, until_now()).await.unwrap_err());
-    assert!(error.contains("NotInstalled") && error.contains("permission denied"), "{error}");
+    let error = retention::purge(&app, until_now()).await.unwrap_err();
+    assert!(matches!(error, retention::PurgeError::NotInstalled { .. }), "{error:?}");
+    assert!(format!("{error:?}").contains("permission denied"), "{error:?}");
     let forged = forged(DbBackend::Postgres, "NULL");
     for sql in
         ["DELETE FROM events", "DELETE FROM event_purges", "INSERT INTO event_holds VALUES ('x', 1)", &forged]

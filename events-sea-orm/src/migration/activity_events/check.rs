@@ -22,7 +22,7 @@ pub struct Checked {
     pub skipped: u64,
     /// Teams and types of events, together.
     pub groups: usize,
-    /// The checksum of all events: the same for both tables, and in each run of one version of this library.
+    /// The checksum of all events, the same for both tables. For a look at two runs of one program: another build may compute another.
     pub checksum: u64,
 }
 
