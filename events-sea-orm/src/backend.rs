@@ -23,6 +23,18 @@ use sea_orm::{
     sqlx,
 };
 
+/// Asks the database what it is called, so that two connections can be told to be of the same one. NULL, or empty for
+/// any database in memory, where it has no name.
+pub(crate) fn select_database(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Postgres => {
+            "SELECT system_identifier::text || '/' || current_database() FROM pg_control_system()"
+        }
+        DbBackend::MySql => "SELECT CAST(CONCAT(@@hostname, ':', @@port, @@datadir, DATABASE()) AS CHAR)",
+        _ => "SELECT file FROM pragma_database_list WHERE name = 'main'",
+    }
+}
+
 /// What is about to happen to the row that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lock {

@@ -121,12 +121,12 @@ impl EventConnection {
     /// The statement as it will be sent, if it may go to the pool: nothing is announced there.
     fn check<S: StatementBuilder>(&self, statement: &S) -> Result<Statement, DbErr> {
         let (inspected, built) = inspect(statement, self.backend());
-        check_on_pool(&inspected)?;
+        check_on_pool(&inspected, self.events.adoption())?;
         Ok(built)
     }
 
     fn check_text(&self, sql: &str) -> Result<(), DbErr> {
-        check_on_pool(&inspect_text(sql, self.backend()))
+        check_on_pool(&inspect_text(sql, self.backend()), self.events.adoption())
     }
 }
 

@@ -4,12 +4,13 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DatabaseTransaction, DbErr,
-    EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, TransactionOptions,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DatabaseTransaction, DbBackend,
+    DbErr, EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, TransactionOptions,
 };
 use uuid::Uuid;
 
 use crate::{
+    adoption::Adoption,
     backend::{self, isolation::has_row_level_security},
     connection::EventConnection,
     consumer::{self, Consumer, ConsumerStats, Delivery, Subscription, after_commit::Queue},
@@ -45,6 +46,8 @@ struct Inner {
     options: TransactionOptions,
     /// Where it is on.
     row_level_security: Option<RowLevelSecurity>,
+    adoption: Option<Arc<Adoption>>,
+    backend: DbBackend,
 }
 
 impl std::fmt::Debug for Events {
@@ -66,6 +69,7 @@ pub struct EventsBuilder {
     after_commit_queue: usize,
     consumer_rounds: usize,
     scope_on_pool: bool,
+    adopting: bool,
     options: TransactionOptions,
     row_level_security: Option<bool>,
     team_setting: String,
@@ -195,6 +199,18 @@ impl EventsBuilder {
         self
     }
 
+    /// For the days in which an application is made tracked, not beyond: writes that would be refused since they leave no
+    /// event pass, each entity is warned about once, and [`Events::unrecorded_writes`] counts them.
+    ///
+    /// That holds as long as this `Events` lives: for its connections, units of work and streams, and for saves on plain
+    /// connections and transactions to the same database. A plain connection does not say whose it is, so each such save asks
+    /// the database for its name first; SQLite databases in memory have none, and count as one. The connections of another
+    /// `Events`, and other databases, are as strict as ever. A scope is too.
+    pub fn adopting(mut self, adopting: bool) -> Self {
+        self.adopting = adopting;
+        self
+    }
+
     /// Isolation level and access mode of units of work that do not say otherwise.
     ///
     /// Without it: `IMMEDIATE` on SQLite, READ COMMITTED on MariaDB and MySQL, the database's own on PostgreSQL.
@@ -261,9 +277,14 @@ impl EventsBuilder {
             None if is_mock => false,
             None => row_level_security::is_on(&self.pool).await.map_err(BuildError::SelfCheck)?,
         };
+        let adoption = match self.adopting {
+            true => Some(Adoption::begin(&self.pool).await.map_err(BuildError::SelfCheck)?),
+            false => None,
+        };
         let security =
             RowLevelSecurity { team_setting: self.team_setting, all_teams_role: self.all_teams_role };
         let events = Events(Arc::new(Inner {
+            backend: self.pool.get_database_backend(),
             pool: self.pool,
             single_team: self.single_team,
             in_transaction,
@@ -272,6 +293,7 @@ impl EventsBuilder {
             scope_on_pool: self.scope_on_pool,
             options: self.options,
             row_level_security: is_on.then_some(security),
+            adoption,
         }));
         if !is_mock {
             let report = events.verify().await.map_err(BuildError::SelfCheck)?;
@@ -315,6 +337,7 @@ impl Events {
             after_commit_queue: 1_024,
             consumer_rounds: 16,
             scope_on_pool: false,
+            adopting: false,
             options: TransactionOptions::default(),
             row_level_security: None,
             team_setting: TEAM_SETTING.to_owned(),
@@ -437,6 +460,38 @@ impl Events {
 
     pub(crate) fn pool(&self) -> &DatabaseConnection {
         &self.0.pool
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        self.0.backend
+    }
+
+    pub(crate) fn adoption(&self) -> Option<&Adoption> {
+        self.0.adoption.as_deref()
+    }
+
+    /// How many writes left no event because of [`EventsBuilder::adopting`].
+    pub fn unrecorded_writes(&self) -> u64 {
+        self.adoption().map_or(0, Adoption::unrecorded)
+    }
+
+    /// What a unit of work inside a migration needs: no consumers, and no pool, since there may be none at hand.
+    #[cfg(feature = "migration")]
+    pub(crate) async fn for_seeds(db: &impl ConnectionTrait, team_setting: &str) -> Result<Self, DbErr> {
+        let is_on = row_level_security::is_on(db).await?;
+        let security = RowLevelSecurity { team_setting: team_setting.to_owned(), all_teams_role: None };
+        Ok(Self(Arc::new(Inner {
+            backend: db.get_database_backend(),
+            pool: DatabaseConnection::default(),
+            single_team: None,
+            in_transaction: Vec::new(),
+            after_commit: Vec::new(),
+            consumer_rounds: 0,
+            scope_on_pool: false,
+            options: TransactionOptions::default(),
+            row_level_security: is_on.then_some(security),
+            adoption: None,
+        })))
     }
 
     /// How each consumer has fared so far.

@@ -6,6 +6,7 @@ use sea_orm::{
 };
 
 use crate::{
+    adoption,
     connection::EventConnection,
     error::Refused,
     record::{self, SaveOptions},
@@ -87,7 +88,10 @@ fn is_recorded_elsewhere<C: ConnectionTrait>(
     if scope::is_active() {
         return Ok(false);
     }
-    if db.is_mock_connection() || crate::adoption::is_adopting() {
+    if downcast_ref::<EventConnection, C>(db).is_some_and(|db| db.events().adoption().is_some()) {
+        return Ok(true);
+    }
+    if db.is_mock_connection() || adoption::may_have_passed(db) {
         return Ok(true);
     }
     Err(Refused::NoBeforeHook { object_type: definition.object_type() })
@@ -124,19 +128,21 @@ where
         return Ok(active);
     }
     let object_type = definition.object_type();
-    let refused = if downcast_ref::<EventConnection, C>(db).is_some() {
+    if let Some(connection) = downcast_ref::<EventConnection, C>(db) {
         let call = match kind {
             Kind::Insert => "create_with_event",
             Kind::Delete => "delete_with_event",
             _ => "update_with_event",
         };
-        Refused::NeedsUnit { object_type, call }
-    } else if db.is_mock_connection() {
-        return Ok(active); // users' unit tests: nothing is stored, so nothing is lost
+        // Else the statement is let pass, and counted, as any other on that connection.
+        if connection.events().adoption().is_none() {
+            return Err(Refused::NeedsUnit { object_type, call }.into());
+        }
+    } else if db.is_mock_connection() || adoption::is_seed(db) {
+        // Users' unit tests: nothing is stored, so nothing is lost. And seeds that are meant to leave no events.
     } else {
-        Refused::NoContext { object_type }
-    };
-    crate::adoption::refuse(object_type, refused)?;
+        adoption::refuse_on(db, object_type, Refused::NoContext { object_type }).await?;
+    }
     Ok(active)
 }
 

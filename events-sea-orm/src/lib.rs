@@ -55,6 +55,7 @@ pub mod migration;
 #[cfg(feature = "notifications")]
 pub mod notifications;
 mod observe;
+pub mod prelude;
 mod record;
 pub mod retention;
 mod row_level_security;
@@ -88,7 +89,6 @@ pub mod security {}
 #[doc = include_str!("writes.md")]
 pub mod writes {}
 
-pub use adoption::{adopt, unrecorded_saves};
 pub use bulk::{
     DeleteMany, DeleteOne, EntityEvents, Filter, InsertMany, InsertOne, TryInsert, UpdateMany, UpdateOne,
 };
@@ -110,7 +110,8 @@ pub use events_core::{
 pub use events_macros::{Tracked, event_consumer, tracked_behavior};
 pub use feed::Feed;
 pub use saves::{
-    ActiveModelEvents, Create, CreateOrUpdate, Delete, Restore, Save, SoftDeletion, Target, Update,
+    ActiveModelEvents, Create, CreateOrUpdate, Delete, ModelEvents, Restore, Save, SoftDeletion, Target,
+    Update,
 };
 pub use scope::ScopeError;
 pub use sea_orm;
@@ -209,12 +210,12 @@ pub mod __private {
     /// Whether the guard lets a statement pass that no hook announced: for measurements.
     pub fn look_at<S: sea_orm::StatementBuilder>(statement: &S, backend: sea_orm::DbBackend) -> bool {
         let (inspected, built) = crate::transaction::inspect(statement, backend);
-        crate::transaction::check_on_pool(&inspected).is_ok() && !built.sql.is_empty()
+        crate::transaction::check_on_pool(&inspected, None).is_ok() && !built.sql.is_empty()
     }
 
     /// The same of text.
     pub fn look_at_text(sql: &str, backend: sea_orm::DbBackend) -> bool {
-        crate::transaction::check_on_pool(&crate::transaction::inspect_text(sql, backend)).is_ok()
+        crate::transaction::check_on_pool(&crate::transaction::inspect_text(sql, backend), None).is_ok()
     }
 
     /// A model as the subject of an event.

@@ -33,11 +33,14 @@ mod m0006_retention;
 #[cfg(feature = "notifications")]
 pub mod notifications;
 pub mod retention;
+mod seeds;
 #[cfg(feature = "threads")]
 pub mod threads;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 use sea_orm_migration::{MigrationTrait, SchemaManager};
+
+pub use self::seeds::{seed, seed_unrecorded, seed_with_team_setting};
 
 /// Every step, in order. New versions of this library only ever add to the end.
 pub fn steps() -> Vec<Box<dyn MigrationTrait>> {

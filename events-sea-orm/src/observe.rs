@@ -101,7 +101,7 @@ pub(crate) fn consumed(subscription: &Subscription, outcome: &'static str, event
     let _ = (subscription, outcome, events);
 }
 
-/// A save that `adopt()` let pass without an event.
+/// A write that passed without an event, since its application is being adopted.
 pub(crate) fn unrecorded(object_type: &str) {
     #[cfg(feature = "metrics")]
     metrics::counter!("events_unrecorded_saves_total", "object_type" => object_type.to_owned()).increment(1);

@@ -2,7 +2,7 @@
 //! `migration::isolation` compare, or a role that may see every team.
 
 use events_core::TeamScope;
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseExecutor, DbErr, Statement, TransactionOptions};
+use sea_orm::{ConnectionTrait, DatabaseExecutor, DbErr, Statement, TransactionOptions};
 
 pub(crate) use crate::backend::isolation::TEAM_SETTING;
 use crate::{backend, error::Refused, events::Events, transaction, withhold::withhold_at_end};
@@ -31,8 +31,7 @@ impl RowLevelSecurity {
 impl Events {
     /// The statement by which the rest of a transaction is this team's. None where nothing keeps teams apart by itself.
     pub(crate) fn enter(&self, team: &TeamScope) -> Result<Option<Statement>, Refused> {
-        let backend = self.pool().get_database_backend();
-        self.row_level_security().map(|security| security.statement(backend, team)).transpose()
+        self.row_level_security().map(|security| security.statement(self.backend(), team)).transpose()
     }
 
     /// What reads, and writes without events, go to: the pool, or a transaction of this team's.
@@ -63,8 +62,8 @@ pub(crate) async fn close(db: DatabaseExecutor<'_>) -> Result<(), DbErr> {
 }
 
 /// Whether row-level security is on for the table of events.
-pub(crate) async fn is_on(pool: &DatabaseConnection) -> Result<bool, DbErr> {
-    let Some(sql) = backend::select_row_level_security(pool.get_database_backend()) else { return Ok(false) };
-    let row = pool.query_one_raw(Statement::from_string(pool.get_database_backend(), sql)).await?;
+pub(crate) async fn is_on(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    let Some(sql) = backend::select_row_level_security(db.get_database_backend()) else { return Ok(false) };
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
     row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }

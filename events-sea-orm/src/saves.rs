@@ -7,7 +7,9 @@ use std::{
     pin::Pin,
 };
 
-use sea_orm::{ActiveModelBehavior, ActiveModelTrait, DbErr, DeleteResult, EntityTrait, IntoActiveModel};
+use sea_orm::{
+    ActiveModelBehavior, ActiveModelTrait, DbErr, DeleteResult, EntityTrait, IntoActiveModel, ModelTrait,
+};
 
 use crate::{
     connection::EventConnection,
@@ -203,6 +205,28 @@ where
 
 impl<A: ActiveModelTrait + ActiveModelBehavior + Send> ActiveModelEvents for A where
     Model<A>: Tracked + IntoActiveModel<A>
+{
+}
+
+/// A delete of a tracked row that says more than a plain one can.
+pub trait ModelEvents:
+    ModelTrait + Tracked + IntoActiveModel<<Self::Entity as EntityTrait>::ActiveModel>
+where
+    <Self::Entity as EntityTrait>::ActiveModel: ActiveModelBehavior + Send,
+{
+    /// Deletes and records DELETED, if the row is still there.
+    fn delete_with_event<'a>(
+        self,
+        db: impl Into<Target<'a>>,
+    ) -> Save<'a, <Self::Entity as EntityTrait>::ActiveModel, Delete> {
+        Save::new(self.into_active_model(), db.into())
+    }
+}
+
+impl<M> ModelEvents for M
+where
+    M: ModelTrait + Tracked + IntoActiveModel<<M::Entity as EntityTrait>::ActiveModel>,
+    <M::Entity as EntityTrait>::ActiveModel: ActiveModelBehavior + Send,
 {
 }
 

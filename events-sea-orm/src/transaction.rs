@@ -1,6 +1,7 @@
 //! `EventTransaction`: the unit of work.
 
 mod bulk;
+mod callbacks;
 mod connection;
 mod end;
 mod guard;
@@ -34,7 +35,7 @@ pub use self::stream::EventStream;
 #[cfg(feature = "stream")]
 pub(crate) use self::stream::{HandedOver, send_rows};
 pub(crate) use self::{
-    connection::run_callback,
+    callbacks::run_callback,
     end::run,
     guard::check_on_pool,
     in_flight::{InFlight, begin, commit},

@@ -53,7 +53,7 @@ pub(crate) trait Rows: Send + Sync {
     fn select(&self, key: &[Value]) -> SelectStatement;
     /// All rows.
     fn select_all(&self) -> SelectStatement;
-    /// If this is a junction, whose key is made of nothing but references: the columns by which it refers to others.
+    /// If this may be a junction, which refers to others by two columns or more: those columns.
     fn link_columns(&self) -> Option<Vec<String>>;
     /// The key that the database counted up to.
     fn counted_key(&self, id: u64) -> Option<Vec<Value>>;
@@ -118,10 +118,7 @@ where
                 relation.from_col.into_iter().map(|column| column.to_string()).collect::<Vec<_>>()
             })
             .collect();
-        let mut key = E::PrimaryKey::iter().map(|key| key.into_column().as_str());
-        let is_link =
-            E::PrimaryKey::iter().count() > 1 && key.all(|key| columns.iter().any(|column| column == key));
-        is_link.then_some(columns)
+        columns.iter().any(|column| *column != columns[0]).then_some(columns)
     }
 
     fn counted_key(&self, id: u64) -> Option<Vec<Value>> {

@@ -9,6 +9,7 @@ use sea_orm::{
 
 use super::{
     Busy, EventTransaction,
+    callbacks::run_callback,
     in_flight::InFlight,
     level::Level,
     statement::{self, Inspected},
@@ -175,28 +176,6 @@ impl TransactionTrait for EventTransaction {
     {
         let txn = self.begin_with_config(isolation_level, access_mode).await?;
         run_callback(txn, callback).await
-    }
-}
-
-/// SeaORM's callback form: commits on `Ok`, rolls back on `Err`.
-pub(crate) async fn run_callback<F, T, E>(
-    txn: EventTransaction,
-    callback: F,
-) -> Result<T, TransactionError<E>>
-where
-    F: for<'c> FnOnce(&'c EventTransaction) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>> + Send,
-    T: Send,
-    E: std::fmt::Display + std::fmt::Debug + Send,
-{
-    match callback(&txn).await {
-        Ok(value) => {
-            TransactionSession::commit(txn).await?;
-            Ok(value)
-        }
-        Err(error) => {
-            txn.rollback().await?;
-            Err(TransactionError::Transaction(error))
-        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     statement::{Inspected, Kind},
 };
 use crate::{
-    adoption,
+    adoption::{self, Adoption},
     error::Refused,
     store,
     tracked::{self, Definition},
@@ -26,22 +26,22 @@ pub(crate) fn check_never(inspected: &Inspected) -> Result<(), Refused> {
 }
 
 /// Refuses a write that no hook announced, if it could touch a tracked table.
-pub(crate) fn check_unannounced(inspected: &Inspected) -> Result<(), Refused> {
+pub(crate) fn check_unannounced(inspected: &Inspected, adoption: Option<&Adoption>) -> Result<(), Refused> {
     if inspected.kind == Kind::Raw {
-        return adoption::refuse("raw SQL", Refused::RawSql);
+        return adoption::refuse(adoption, "raw SQL", Refused::RawSql);
     }
     for table in &inspected.written {
         if let Some(definition) = tracked::find(table) {
-            adoption::refuse(definition.object_type(), unannounced(definition, inspected.kind))?;
+            adoption::refuse(adoption, definition.object_type(), unannounced(definition, inspected.kind))?;
         }
     }
     Ok(())
 }
 
 /// Everything that passes on a pool, where nothing is announced.
-pub(crate) fn check_on_pool(inspected: &Inspected) -> Result<(), DbErr> {
+pub(crate) fn check_on_pool(inspected: &Inspected, adoption: Option<&Adoption>) -> Result<(), DbErr> {
     check_never(inspected)?;
-    Ok(check_unannounced(inspected)?)
+    Ok(check_unannounced(inspected, adoption)?)
 }
 
 fn unannounced(definition: &Definition, kind: Kind) -> Refused {

@@ -137,7 +137,7 @@ impl EventTransaction {
     async fn stream_of(&self, inspected: Inspected, stmt: Statement) -> Result<EventStream<'_>, DbErr> {
         self.level.check_healthy()?;
         // No announcement is ever for a stream.
-        guard::check_on_pool(&inspected)?;
+        guard::check_on_pool(&inspected, self.unit.events.adoption())?;
         let busy = self.busy().await;
         self.level.check_healthy()?;
         self.catch_up(&busy, None).await?;

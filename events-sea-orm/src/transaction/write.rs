@@ -181,7 +181,7 @@ impl EventTransaction {
             {
                 return self.delete_links(links, statement).await;
             }
-            guard::check_unannounced(&inspected)?;
+            guard::check_unannounced(&inspected, self.unit.events.adoption())?;
         }
         let (busy, doubt) = self.begin_write().await?;
         let reply = self.send(&busy, verb, statement).await;

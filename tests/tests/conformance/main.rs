@@ -17,6 +17,7 @@ use tests::{
     new_campaign, refusal, types,
 };
 
+mod adoption;
 mod advice;
 mod drop_ins;
 mod generic;
