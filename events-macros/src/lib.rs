@@ -46,6 +46,9 @@ use proc_macro::TokenStream;
 ///   separators, as a date without the time, or as a function from `&serde_json::Value` to `String` says.
 /// - `skip`: not tracked, under `all`.
 ///
+/// On a key, `#[track]` puts its value into CREATED and DELETED, beside the `object_id` that every event has: a junction's
+/// events name both its ends so. No save of SeaORM's changes a key, so it is in no other event.
+///
 /// ```text
 /// #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
 /// #[sea_orm(table_name = "campaigns")]

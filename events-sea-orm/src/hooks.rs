@@ -261,7 +261,11 @@ pub(crate) fn check_team<A: ActiveModelTrait>(
     let is_told = kind == Kind::Insert || (kind == Kind::Update && !definition.is_team());
     if definition.team() == TeamSource::Context || (is_told && team.is_some()) {
         let row = RowImage::said(key.as_deref(), team);
-        record::team_of(definition, &row, &txn.team_scope())?;
+        record::team_of(definition, &row, &txn.team_scope()).map_err(|refused| match refused {
+            // Whosever the row is: of the context's team it would be moved, and of any other it is not to be touched.
+            Refused::OtherTeam { object } if kind == Kind::Update => Refused::TeamChanged { object },
+            refused => refused,
+        })?;
     }
     Ok(())
 }

@@ -2,10 +2,10 @@
 //! transaction.
 //!
 //! ```
-//! use events_sea_orm::{Tracked, sea_orm::entity::prelude::*};
+//! use events_sea_orm::prelude::*;
 //!
 //! mod campaign {
-//!     use events_sea_orm::Tracked;
+//!     use events_sea_orm::prelude::*;
 //!     use sea_orm::entity::prelude::*;
 //!
 //!     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]

@@ -26,6 +26,7 @@ pub(crate) fn model(model: &Model, errors: &mut Errors) {
     for field in &model.fields {
         keys_fit_together(model, field, errors);
         key_and_team_are_open(model, field, errors);
+        keys_have_no_states(field, errors);
         tracked_is_a_column(field, errors);
         label_and_format_show_something(field, errors);
         transitions_are_of_a_state(field, errors);
@@ -260,6 +261,14 @@ fn label_and_format_show_something(field: &Field, errors: &mut Errors) {
     }
     if let (Some(format), Some(_)) = (&track.format, &track.redact) {
         errors.at(format.tokens(), "a redacted field has no value to be shown: drop `redact` or `format`");
+    }
+}
+
+/// No save of SeaORM's changes a key, so tracking one says how its row began and ended, and no more.
+fn keys_have_no_states(field: &Field, errors: &mut Errors) {
+    let Some(state) = field.track.as_ref().and_then(|track| track.state.as_ref()) else { return };
+    if field.column.primary_key {
+        errors.at(state, "a key never changes, so it is no state: drop `state`");
     }
 }
 

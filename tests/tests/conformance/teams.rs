@@ -47,6 +47,20 @@ async fn team_cannot_be_changed_or_missing(db: Arc<TestDb>) {
     assert!(matches!(refusal(&active.update(&txn).await.unwrap_err()), Refused::TeamChanged { .. }));
     assert!(txn.commit().await.is_err());
     let txn = events.begin(context()).await.unwrap();
+    let moved = || campaign::ActiveModel {
+        id: Unchanged(model.id),
+        team_id: Set(Some(8)),
+        budget: Set(1),
+        ..Default::default()
+    };
+    for error in [
+        moved().update(&txn).await.unwrap_err(),
+        moved().save(&txn).await.unwrap_err(),
+        moved().update_with_event(&txn).await.unwrap_err(),
+    ] {
+        assert!(matches!(refusal(&error), Refused::TeamChanged { .. }), "{error}");
+        assert!(error.to_string().contains("delete it and create it anew"), "{error}");
+    }
     let mut orphan = new_campaign("b");
     orphan.team_id = Set(None);
     assert!(matches!(refusal(&orphan.insert(&txn).await.unwrap_err()), Refused::NullTeam { .. }));

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use events_sea_orm::{EntityEvents, Refused, ScopeError};
+use events_sea_orm::ScopeError;
 use sea_orm::{
     ActiveModelAction, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel,
-    ModelTrait, QueryFilter, Set, TransactionTrait,
+    QueryFilter, Set, TransactionTrait,
 };
 use serde_json::json;
-use tests::{TestDb, context, refusal};
+use tests::{TestDb, context};
 
 use crate::{assert_unannounced, count, entities::*, everywhere, log_after, set_up, told};
 
