@@ -1,6 +1,6 @@
 //! Whether a connection and the tables of this library keep every text.
 
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use crate::{
     store::own_tables,
@@ -40,7 +40,7 @@ const COLLATIONS: [&str; 2] = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"];
 /// What a statement says reaches a column by way of `client` and `connection`, and comes back by way of `results`.
 async fn mysql(db: &impl ConnectionTrait) -> Result<Vec<TextFinding>, DbErr> {
     let [nopad, ours] = COLLATIONS;
-    let tables: Vec<String> = own_tables().map(|table| format!("'{table}'")).collect();
+    let tables: Vec<Value> = own_tables().map(Value::from).collect();
     let sql = format!(
         "SELECT '' AS t, 'character_set_client' AS name, CAST(@@character_set_client AS CHAR) AS value, '' AS version \
          UNION ALL SELECT '', 'character_set_connection', CAST(@@character_set_connection AS CHAR), '' \
@@ -48,10 +48,10 @@ async fn mysql(db: &impl ConnectionTrait) -> Result<Vec<TextFinding>, DbErr> {
          UNION ALL SELECT CAST(TABLE_NAME AS CHAR), CAST(min(COLUMN_NAME) AS CHAR), CAST(min(COLLATION_NAME) AS CHAR), CAST(version() AS CHAR) \
          FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({}) \
          AND COLLATION_NAME NOT IN ('{nopad}', '{ours}') GROUP BY TABLE_NAME ORDER BY 1, 2",
-        tables.join(", ")
+        vec!["?"; tables.len()].join(", ")
     );
     let mut findings = Vec::new();
-    for row in db.query_all_raw(Statement::from_string(DbBackend::MySql, sql)).await? {
+    for row in db.query_all_raw(Statement::from_sql_and_values(DbBackend::MySql, sql, tables)).await? {
         let (table, name): (String, String) = (row.try_get("", "t")?, row.try_get("", "name")?);
         let (value, version): (String, String) = (row.try_get("", "value")?, row.try_get("", "version")?);
         if !table.is_empty() {
