@@ -35,7 +35,7 @@ const MAX_LIMIT: u64 = 10_000;
 /// it.
 ///
 /// A team's events, and those of an object of a team, are found by an index; within them types, actors and times are looked for
-/// one by one, from the end that comes first. Without a team the timeline of an `ObjectRef` looks through the whole log.
+/// one by one, from the end that comes first; what an actor did is found by an index after the step `migration::actor_index`. Without a team the timeline of an `ObjectRef` looks through the whole log.
 ///
 /// # Errors
 /// Of all that reads: [`Refused::NoTeam`] where the context names none, [`Refused::OtherTeam`] for the timeline of a model of

@@ -18,6 +18,7 @@
 //! ```
 
 pub mod activity_events;
+pub mod actor_index;
 #[cfg(feature = "analytics")]
 pub mod analytics;
 pub mod isolation;
@@ -30,6 +31,7 @@ mod m0003_notifications;
 mod m0004_analytics;
 mod m0005_guards;
 mod m0006_retention;
+mod m0008_actor_index;
 #[cfg(feature = "notifications")]
 pub mod notifications;
 pub mod retention;

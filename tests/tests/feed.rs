@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use events_sea_orm::{
     ActiveModelEvents, ConsumerError, Context, Event, EventTransaction, EventType, Events, ObjectRef,
-    Refused, event,
+    Refused, event, migration,
 };
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, IntoActiveModel, Set, Statement, TransactionTrait,
     Value,
 };
+use sea_orm_migration::SchemaManager;
 use tests::{
     TEAM, TestDb, context,
     entities::{campaign, tenant},
@@ -28,11 +29,60 @@ tests::conformance! {
     a_unit_of_work_reads_what_is_written,
     what_cannot_be_stored_is_refused,
     the_index_is_used,
+    an_actor_has_an_index_after_its_step,
 }
 
 async fn set_up(db: &TestDb) -> Events {
     db.with_tables().await;
     Events::builder(db.db.clone()).build().await.unwrap()
+}
+
+/// Whether the index of the step is there, and built to its end.
+async fn has_actor_index(db: &TestDb) -> bool {
+    let sql = match db.db.get_database_backend() {
+        DbBackend::Postgres => {
+            "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('events_actor_seq') AND indisvalid"
+        }
+        DbBackend::MySql => {
+            "SELECT 1 FROM information_schema.statistics WHERE table_schema = database() AND index_name = 'events_actor_seq' AND column_name = 'actor_id'"
+        }
+        _ => "SELECT 1 FROM sqlite_master WHERE name = 'events_actor_seq'",
+    };
+    let found = db.db.query_one_raw(Statement::from_string(db.db.get_database_backend(), sql)).await;
+    found.unwrap().is_some()
+}
+
+async fn an_actor_has_an_index_after_its_step(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    emit(&events, "7", &["a", "b"]).await;
+    let step = || migration::actor_index::steps().pop().expect("one step");
+    assert!(!has_actor_index(&db).await);
+    let found = async || events.verify().await.unwrap().to_string();
+    let before = found().await;
+    for _ in 0..2 {
+        migration::actor_index::up(&db.db).await.unwrap();
+        assert!(has_actor_index(&db).await);
+    }
+    let connection = events.connection(Context::team(7));
+    assert_eq!(connection.feed().actor("ada").count().await.unwrap(), 2);
+    assert_eq!(found().await, before, "the self-check knows of it");
+    for _ in 0..2 {
+        migration::actor_index::down(&db.db).await.unwrap();
+        assert!(!has_actor_index(&db).await);
+    }
+    // In a transaction of the application's own, and after one that was not finished.
+    let txn = db.db.begin().await.unwrap();
+    step().up(&SchemaManager::new(&txn)).await.unwrap();
+    txn.commit().await.unwrap();
+    assert!(has_actor_index(&db).await);
+    if db.db.get_database_backend() == DbBackend::Postgres {
+        let unfinished =
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_actor_seq'::regclass";
+        db.db.execute_unprepared(unfinished).await.unwrap();
+        assert!(!has_actor_index(&db).await);
+        migration::actor_index::up(&db.db).await.unwrap();
+        assert!(has_actor_index(&db).await);
+    }
 }
 
 /// Emits events of these names for a team, in one unit of work.

@@ -25,7 +25,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// `(team_id, seq)` is a team's feed; the other an object's timeline. The actor's feed is the application's to add.
+/// `(team_id, seq)` is a team's feed; the other an object's timeline. An actor's feed has a step of its own.
 const INDEXES: [&str; 2] = [
     "CREATE INDEX IF NOT EXISTS events_team_seq ON events (team_id, seq)",
     "CREATE INDEX IF NOT EXISTS events_object_seq ON events (team_id, object_type, object_id, seq)",
