@@ -104,10 +104,9 @@ where
     fn insert_many_with_events<A, I>(models: I) -> InsertMany<A>
     where
         A: ActiveModelTrait<Entity = Self>,
-        I: IntoIterator,
-        I::Item: IntoActiveModel<A>,
+        I: IntoIterator<Item = A>,
     {
-        InsertMany::new(models.into_iter().map(IntoActiveModel::into_active_model).collect())
+        InsertMany::new(models.into_iter().collect())
     }
 
     /// Updates the rows that match; what changed for each, nothing for those that did not change.

@@ -88,7 +88,8 @@ async fn inserts_of_many_answer_as_seaorms_do(db: Arc<TestDb>) {
     let many = |items: &[i32]| {
         price::Entity::insert_many_with_events(items.iter().map(|item| price(*item, 1)).collect::<Vec<_>>())
     };
-    assert_eq!(many(&[]).exec(&connection).await.unwrap().last_insert_id, None);
+    let none = price::Entity::insert_many_with_events::<price::ActiveModel, _>([]);
+    assert_eq!(none.exec(&connection).await.unwrap().last_insert_id, None);
     assert_eq!(many(&[1, 2]).exec(&connection).await.unwrap().last_insert_id, Some(key(2)));
     let keys = many(&[3, 4]).exec_with_returning_keys(&connection).await.unwrap();
     assert_eq!(keys, [key(3), key(4)]);
