@@ -36,8 +36,23 @@ pub enum IdentifierError {
     },
 }
 
-/// The longest team, object or actor identifier, in characters: what an index of MariaDB can hold.
+/// The longest team or actor identifier, object type or indexed form of an object's identifier, in characters: what an
+/// index of MariaDB can hold. An object's identifier itself may be longer.
 pub const MAX_IDENTIFIER: usize = 191;
+
+/// Refuses what cannot be an object's identifier. It may have any length: a long one is stored as its beginning and a digest.
+///
+/// # Errors
+/// [`IdentifierError`] if `text` is empty or holds a NUL.
+pub fn check_object_id(what: &'static str, text: &str) -> Result<(), IdentifierError> {
+    if text.is_empty() {
+        return Err(IdentifierError::Empty { what });
+    }
+    if text.contains('\0') {
+        return Err(IdentifierError::Nul { what });
+    }
+    Ok(())
+}
 
 /// Refuses what cannot be stored as an identifier.
 ///

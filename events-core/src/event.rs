@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    error::{IdentifierError, ObjectIdError, check_identifier},
+    error::{IdentifierError, ObjectIdError, check_identifier, check_object_id},
     thread::ThreadRef,
 };
 
@@ -168,7 +168,7 @@ impl ObjectRef {
     /// [`IdentifierError`] naming the part.
     pub fn check(&self) -> Result<(), IdentifierError> {
         check_identifier("object type", &self.object_type)?;
-        check_identifier("object id", &self.object_id)
+        check_object_id("object id", &self.object_id)
     }
 }
 

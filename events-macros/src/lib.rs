@@ -39,8 +39,12 @@ use proc_macro::TokenStream;
 /// - `enforce`, beside `transitions`: any other transition is refused.
 /// - `redact`: that it changed is recorded, never its value. Database errors of the entity lose their message, and
 ///   `DbErr::sql_err()` still says what they are; what else may show a value is in the module `security`.
+/// - `digest`: the length and the SHA-256 of its values are recorded in their place, for values that are too large for an
+///   event. A short value can be guessed from its digest: hide one with `redact`.
 /// - `rename = "name"`: recorded under this name instead of the column's.
-/// - `with = path`: a function from `&FieldType` to what is recorded, a JSON value.
+/// - `renamed_from = "name"`: events of an earlier time have it under this name, and are read so.
+/// - `with = path`: a function from `&FieldType` to what is recorded, a JSON value. It is the one field that is read by its
+///   own type: a row in which that fails cannot be changed with an event.
 /// - `label = "daily budget"`: what threads call it. Its recorded name with spaces for underscores unless said.
 /// - `format = "plain"`, `"number"`, `"date"` or a path: how threads show its values: as they are, with thousands
 ///   separators, as a date without the time, or as a function from `&serde_json::Value` to `String` says.

@@ -135,7 +135,7 @@ mod tests {
         check(
             TRACKED,
             "#[track(redacted)] pub name: String",
-            "expected `rename`, `skip`, `state`, `transitions`, `enforce`, `redact`, `with`, `label` or `format`",
+            "expected `rename`, `renamed_from`, `skip`, `state`, `transitions`, `enforce`, `redact`, `digest`, `with`, `label` or `format`",
         );
         check(TRACKED, "#[track = \"x\"] pub name: String", "keys stand in parentheses: `#[track(..)]`");
         check(TRACKED, "#[track(state = 1)] pub name: String", "`state` stands alone");
@@ -149,6 +149,17 @@ mod tests {
         check(TRACKED, "#[track] #[track(state)] pub name: String", "one `#[track(..)]` a field");
         check(TRACKED, "#[track(redact, state)] pub name: String", "drop `redact` or `state`");
         check(TRACKED, "#[track(redact, with = f)] pub name: String", "drop one of them");
+        check(TRACKED, "#[track(redact, digest)] pub name: String", "a digest neither: drop one of them");
+        check(TRACKED, "#[track(digest, state)] pub name: String", "drop `digest` or `state`");
+        check(TRACKED, "#[track(digest, with = f)] pub name: String", "drop `digest` or `with`");
+        check(TRACKED, "#[track(digest, format = \"number\")] pub name: String", "drop `digest` or `format`");
+        check(TRACKED, "#[track(renamed_from = \"\")] pub name: String", "at least one character");
+        check(TRACKED, "#[track(renamed_from = \"name\")] pub name: String", "is recorded as `name` now");
+        check(
+            TRACKED,
+            "#[track(renamed_from = \"x\")] pub a: i32, #[track(renamed_from = \"x\")] pub b: i32",
+            "another field was recorded as `x` already",
+        );
         check(TRACKED, "#[track(skip)] pub name: String", "only under `#[tracked(all)]`");
         let all = "#[tracked(team = \"team_id\", all)]";
         check(all, "#[track(skip, state)] pub name: String", "takes no other key");

@@ -5,6 +5,7 @@
 #[cfg(feature = "analytics")]
 pub(crate) mod analytics;
 pub(crate) mod catalog;
+pub(crate) mod cells;
 pub(crate) mod guards;
 pub(crate) mod isolation;
 #[cfg(feature = "notifications")]
@@ -17,8 +18,8 @@ pub(crate) mod tokens;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
-    DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr, SqliteTransactionMode, TransactionOptions,
-    Value,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr,
+    SqliteTransactionMode, Statement, TransactionOptions, Value,
     sea_query::{Expr, ExprTrait, LockType},
     sqlx,
 };
@@ -213,6 +214,32 @@ pub(crate) fn commit_is_unknown(backend: DbBackend, error: &DbErr) -> bool {
         // Everything but an I/O error leaves the transaction open, and its end rolls it back.
         _ => code.parse::<u32>().is_ok_and(|code| code & 0xff == 10),
     }
+}
+
+/// The condition that a column is this text, byte by byte: to a collation 'a' may be 'A', or 'a '.
+pub(crate) fn is_exactly(backend: DbBackend, column: Expr, text: &str) -> Expr {
+    match backend {
+        DbBackend::Postgres => column.cast_as("text").eq(text),
+        DbBackend::MySql => Expr::cust_with_exprs(
+            "CAST(CONVERT(? USING utf8mb4) AS BINARY) = CAST(? AS BINARY)",
+            [column.cast_as("char"), Expr::val(text)],
+        ),
+        _ => Expr::cust_with_exprs("CAST(? AS TEXT) COLLATE BINARY = ?", [column, Expr::val(text)]),
+    }
+}
+
+/// How large an event can be: a JSON document of PostgreSQL has at most 256 MiB, a value of SQLite ten to the ninth bytes.
+pub(crate) const EVENT_LIMIT: usize = 255 << 20;
+
+/// The same of this database. MariaDB and MySQL take a statement with its values in one packet, which the server bounds.
+pub(crate) async fn event_limit(db: &DatabaseConnection) -> Result<usize, DbErr> {
+    if db.get_database_backend() != DbBackend::MySql {
+        return Ok(EVENT_LIMIT);
+    }
+    let packet = Statement::from_string(DbBackend::MySql, "SELECT @@max_allowed_packet AS packet");
+    let row = db.query_one_raw(packet).await?;
+    let packet: Option<u64> = row.map(|row| row.try_get("", "packet")).transpose()?;
+    Ok(packet.and_then(|packet| packet.try_into().ok()).unwrap_or(16 << 20))
 }
 
 /// Whether an INSERT failed because its unique key is there already.

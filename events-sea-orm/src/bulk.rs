@@ -5,6 +5,7 @@
 //! true of more rows, does what it said when it began.
 
 mod at_once;
+mod call;
 mod delete;
 mod insert;
 mod insert_one;
@@ -42,8 +43,7 @@ const MAX_BINDS: usize = 30_000;
 /// unit of work of its own. As with SeaORM's own, hooks of the model do not run. Those that return rows do so on MariaDB and
 /// MySQL too.
 ///
-/// A row of another team than the context's is refused before anything is written, and so is the whole call: name the
-/// team in the filter. Memory does not grow with the number of rows beyond their keys, since events are written chunk
+/// The context's team is part of every filter: rows of other teams are not touched, not counted and not locked. Memory does not grow with the number of rows beyond their keys, since events are written chunk
 /// by chunk; only in a nested unit whose parent has events of its own in wait are they kept until those are written.
 ///
 /// # Examples
@@ -140,6 +140,17 @@ impl std::fmt::Debug for Filter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Not the condition: it may hold redacted values.
         f.debug_struct("Filter").finish_non_exhaustive()
+    }
+}
+
+impl Filter {
+    /// Of the context's team.
+    fn of_team(&self, call: &call::Call<'_>) -> Condition {
+        let all = Condition::all().add(self.0.clone());
+        match call.definition.is_of_team(&call.txn.team_scope(), call.txn.backend()) {
+            Some(team) => all.add(team),
+            None => all,
+        }
     }
 }
 

@@ -67,7 +67,11 @@ fn typed<T: ValueType + Nullable>(json: &Json) -> Result<Option<T>, ValueError> 
     if value::is_null(&value) {
         return Ok(None);
     }
-    <T as ValueType>::try_from(value).map(Some).map_err(|_| ValueError::Unsupported)
+    // Such as a variant that the enum no longer has. What is recorded is no secret, but may be long.
+    <T as ValueType>::try_from(value).map(Some).map_err(|_| {
+        let held = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+        ValueError::NoSuchValue { value: held.chars().take(80).collect() }
+    })
 }
 
 #[cfg(test)]
@@ -144,6 +148,8 @@ mod tests {
         let updated = event(EventType::Updated, json!({"changes": {"name": {"old": "a", "new": "b"}}}));
         let error = updated.change::<i32>("name").unwrap_err().to_string();
         assert!(error.contains("name") && error.contains("campaign"), "{error}");
-        assert!(updated.change::<Status>("name").is_err());
+        let gone = updated.change::<Status>("name").unwrap_err();
+        assert!(gone.to_string().contains("`a` is no value of the type"), "{gone}");
+        assert!(!format!("{gone:?}").contains("feature"), "{gone:?}");
     }
 }

@@ -90,6 +90,10 @@ pub enum Refused {
         /// The object; its team is not told.
         object: ObjectRef,
     },
+    /// An upsert that met a row which is not the context's: its unique key is taken. Neither the row nor its team is named,
+    /// since any INSERT would say no more.
+    #[error("a row of this unique key is there already and cannot be updated: use another key")]
+    KeyTaken,
     /// A save that would move a row to another team.
     #[error("the team of {} cannot be changed: delete it and create it anew", Shown(.object))]
     TeamChanged {

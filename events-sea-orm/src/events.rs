@@ -48,6 +48,8 @@ struct Inner {
     row_level_security: Option<RowLevelSecurity>,
     adoption: Option<Arc<Adoption>>,
     backend: DbBackend,
+    /// How large an event can be, once the database was asked.
+    event_limit: std::sync::OnceLock<usize>,
 }
 
 impl std::fmt::Debug for Events {
@@ -294,8 +296,11 @@ impl EventsBuilder {
             options: self.options,
             row_level_security: is_on.then_some(security),
             adoption,
+            event_limit: std::sync::OnceLock::new(),
         }));
         if !is_mock {
+            let limit = backend::event_limit(events.pool()).await.map_err(BuildError::SelfCheck)?;
+            events.0.event_limit.get_or_init(|| limit);
             let report = events.verify().await.map_err(BuildError::SelfCheck)?;
             if !self.start_despite_dangers && report.dangers().next().is_some() {
                 return Err(BuildError::Danger { report });
@@ -458,6 +463,11 @@ impl Events {
         Ok(found.count(db).await? > 0)
     }
 
+    /// How many bytes an event can have, or its row is not written.
+    pub(crate) fn event_limit(&self) -> usize {
+        self.0.event_limit.get().copied().unwrap_or(backend::EVENT_LIMIT)
+    }
+
     pub(crate) fn pool(&self) -> &DatabaseConnection {
         &self.0.pool
     }
@@ -491,6 +501,7 @@ impl Events {
             options: TransactionOptions::default(),
             row_level_security: is_on.then_some(security),
             adoption: None,
+            event_limit: std::sync::OnceLock::new(),
         })))
     }
 

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use events_core::{EventType, Subject, TeamScope, error::check_identifier};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Order, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Select,
+    QuerySelect, QueryTrait, Select,
+    sea_query::{Expr, ExprTrait, Func},
 };
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     error::Refused,
     saves::Target,
     store::event::{Column, Entity, Model},
+    store::stored_object_id,
     transaction::EventTransaction,
 };
 
@@ -81,6 +83,7 @@ pub struct Feed<'a> {
     recorded_before: Option<DateTime<Utc>>,
     after: Option<i64>,
     before: Option<i64>,
+    current_life: bool,
     order: Order,
     limit: u64,
 }
@@ -125,6 +128,7 @@ impl<'a> Feed<'a> {
             recorded_before: None,
             after: None,
             before: None,
+            current_life: false,
             order: Order::Desc,
             limit: 100,
         }
@@ -178,6 +182,13 @@ impl<'a> Feed<'a> {
         self
     }
 
+    /// Of a timeline, what has happened since the object was last created. A key that was deleted may be given to a new row, as
+    /// SQLite does with the highest one, and the timeline of the key tells of both.
+    pub fn current_life(mut self) -> Self {
+        self.current_life = true;
+        self
+    }
+
     /// The oldest first, instead of the newest.
     pub fn oldest_first(mut self) -> Self {
         self.order = Order::Asc;
@@ -186,7 +197,7 @@ impl<'a> Feed<'a> {
 
     /// At most so many: 100 unless said, 10,000 at most.
     pub fn limit(mut self, limit: u64) -> Self {
-        self.limit = limit.min(MAX_LIMIT);
+        self.limit = Ord::min(limit, MAX_LIMIT);
         self
     }
 
@@ -231,7 +242,15 @@ impl<'a> Feed<'a> {
         if let Some(Subject { object, .. }) = &self.about {
             object.check()?;
             find = find.filter(Column::ObjectType.eq(&*object.object_type));
-            find = find.filter(Column::ObjectId.eq(&*object.object_id));
+            find = find.filter(Column::ObjectId.eq(&*stored_object_id(&object.object_id)));
+            if self.current_life {
+                let created = find.clone().filter(Column::EventType.eq(EventType::Created.as_str()));
+                let mut began = created.into_query();
+                began.clear_selects().expr(Expr::col(Column::Seq).max());
+                let began = Expr::SubQuery(None, Box::new(began.into()));
+                find =
+                    find.filter(Expr::col((Entity, Column::Seq)).gte(Func::coalesce([began, Expr::val(0)])));
+            }
         }
         if !self.object_types.is_empty() {
             self.object_types

@@ -9,7 +9,7 @@ use crate::{
     adoption,
     connection::EventConnection,
     error::Refused,
-    record::{self, SaveOptions},
+    record::{self, SaveOptions, Sizes},
     saves, scope,
     tracked::{self, Definition, Field, RowImage, TeamSource, Tracked},
     transaction::{Announcement, Caller, EventTransaction, HookFuture, Kind},
@@ -53,7 +53,8 @@ where
             return Ok(model);
         }
         let kind = if insert { Kind::Insert } else { Kind::Update };
-        scope::after(M::definition(), kind, Some(RowImage::of(&model)), &[], db).await?;
+        let key = tracked::said_by(&model).key;
+        scope::after(M::definition(), kind, &key, db).await?;
         Ok(model)
     })
 }
@@ -71,7 +72,7 @@ where
             return Ok(active);
         }
         let key = tracked::key_of(&active).unwrap_or_default();
-        scope::after(definition, Kind::Delete, None, &key, db).await?;
+        scope::after(definition, Kind::Delete, &key, db).await?;
         Ok(active)
     })
 }
@@ -122,9 +123,8 @@ where
         let key = tracked::key_of(&active);
         check_values(&active, definition, kind)?;
         check_key(&active, definition, kind, &key)?;
-        let rows = tracked::rows::<A::Entity>();
         let (team, states) = (set_team(&active, definition), set_states(&active, definition));
-        scope::before(rows, kind, key, team, &states, db).await?;
+        scope::before(definition, kind, key, team, &states, db).await?;
         return Ok(active);
     }
     let object_type = definition.object_type();
@@ -161,9 +161,11 @@ where
     check_values(active, definition, kind)?;
     check_key(active, definition, kind, &key)?;
     check_team(active, definition, kind, &key, txn)?;
+    let sizes = sizes_of(active, definition, kind);
+    sizes.check(definition, kind, None, txn.events().event_limit())?;
     if let Some(bound) = bound_values(active, kind, key.as_ref()) {
-        let (by, rows) = (Caller::current(), tracked::rows::<A::Entity>());
-        txn.announce(Announcement { by, kind, rows, key, bound, options })?;
+        let by = Caller::current();
+        txn.announce(Announcement { by, kind, definition, key, bound, options, sizes })?;
     }
     Ok(())
 }
@@ -193,19 +195,40 @@ pub(crate) fn check_values<A: ActiveModelTrait>(
         return Ok(());
     }
     for column in <A::Entity as EntityTrait>::Column::iter() {
-        let ActiveValue::Set(value) = active.get(column) else { continue };
-        let checked = match &value {
-            Value::String(Some(text)) => value::no_nul(text),
-            Value::Json(Some(json)) => value::check_json(json),
-            _ => continue,
-        };
-        let Err(source) = checked else { continue };
-        let recorded = |field: &&Field| field.column() == column.as_str() && !field.is_redacted();
-        if let Some(field) = definition.fields().iter().find(recorded) {
-            return Err(definition.value_error(field.name(), source));
+        if let ActiveValue::Set(value) = active.get(column) {
+            check_value(definition, column.as_str(), &value)?;
         }
     }
     Ok(())
+}
+
+/// How much of an event the new values take, where that is much.
+pub(crate) fn sizes_of<A: ActiveModelTrait>(active: &A, definition: &Definition, kind: Kind) -> Sizes {
+    let mut sizes = Sizes::default();
+    if kind != Kind::Delete {
+        for column in <A::Entity as EntityTrait>::Column::iter() {
+            if let ActiveValue::Set(value) = active.get(column) {
+                sizes.add(definition, column.as_str(), &value);
+            }
+        }
+    }
+    sizes
+}
+
+/// Refuses a new value of this column that cannot be recorded as it is.
+pub(crate) fn check_value(definition: &Definition, column: &str, value: &Value) -> Result<(), Refused> {
+    let checked = match value {
+        Value::String(Some(text)) => value::no_nul(text),
+        Value::Json(Some(json)) => value::check_json(json),
+        Value::Char(Some(letter)) => value::no_nul(letter.encode_utf8(&mut [0; 4])),
+        _ => return Ok(()),
+    };
+    let Err(source) = checked else { return Ok(()) };
+    let recorded = |field: &&Field| field.column() == column && !field.is_redacted();
+    match definition.fields().iter().find(recorded) {
+        Some(field) => Err(definition.value_error(field.name(), source)),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a key that cannot be stored as an object's identifier while nothing is sent yet, if there will be an event.

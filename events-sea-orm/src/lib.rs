@@ -116,7 +116,7 @@ pub use saves::{
 pub use scope::ScopeError;
 pub use sea_orm;
 pub use soft_delete::{DeletedMark, SoftDelete};
-pub use store::event;
+pub use store::{event, stored_object_id};
 pub use tracked::{Definition, Field, Format, TeamSource, ThreadSource, Tracked, registered};
 #[cfg(feature = "stream")]
 pub use transaction::EventStream;
@@ -139,7 +139,6 @@ pub mod __private {
         consumer::RegisteredConsumer,
         hooks::{after_delete, after_hook, after_save, before_delete, before_save},
         saves::set_options_aside,
-        soft_delete::is_soft_deleted,
         tracked::Registration,
     };
 
@@ -151,6 +150,17 @@ pub mod __private {
     /// A variant of a state's enum as the database holds it.
     pub fn state_value(variant: impl Into<sea_orm::Value>) -> sea_orm::Value {
         variant.into()
+    }
+
+    /// A field of a row, for the user's own function.
+    ///
+    /// # Errors
+    /// SeaORM's, if the column holds no such value.
+    pub fn field<T: sea_orm::TryGetable>(
+        row: &sea_orm::QueryResult,
+        column: &str,
+    ) -> Result<T, sea_orm::DbErr> {
+        row.try_get("", column)
     }
 
     /// A value that the user's own function made.
@@ -199,8 +209,8 @@ pub mod __private {
     /// # Errors
     /// As a save whose values cannot be recorded.
     pub fn diff<M: crate::Tracked>(old: &M, new: &M) -> Result<usize, crate::Refused> {
-        use crate::{record, tracked::RowImage};
-        let (old, new) = (RowImage::of(old), RowImage::of(new));
+        use crate::{record, tracked::image_by};
+        let (old, new) = (image_by(old), image_by(new));
         let change = record::Change::Updated(&old, &new);
         record::Payloads::new(M::definition(), &record::SaveOptions::default())?
             .of(change)

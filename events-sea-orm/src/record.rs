@@ -1,16 +1,20 @@
 //! From row images to events: which events a change leaves, for which team, and what stands in them.
 
 mod payload;
+mod size;
 
 use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use events_core::{Context, Event, EventType, NewEvent, ObjectRef, TeamScope, error::check_identifier};
+use events_core::{
+    Context, Event, EventType, NewEvent, ObjectRef, TeamScope,
+    error::{check_identifier, check_object_id},
+};
 use sea_orm::{DbErr, Value};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
-pub(crate) use self::payload::Payloads;
+pub(crate) use self::{payload::Payloads, size::Sizes};
 use crate::{
     error::{Refused, UndeclaredTransition},
     tracked::{Definition, RowImage, TeamSource, team_text},
@@ -120,6 +124,8 @@ pub(crate) struct Recorder<'a> {
     context_json: Json,
     unit_id: Uuid,
     occurred_at: DateTime<Utc>,
+    /// How large an event can be.
+    limit: usize,
 }
 
 impl<'a> Recorder<'a> {
@@ -128,6 +134,7 @@ impl<'a> Recorder<'a> {
         options: &'a SaveOptions,
         context: &Context,
         unit_id: Uuid,
+        limit: usize,
     ) -> Result<Self, Refused> {
         let mut json = context.to_json();
         if let (Some(reason), Json::Object(fields)) = (&options.reason, &mut json) {
@@ -141,6 +148,7 @@ impl<'a> Recorder<'a> {
             context_json: json,
             unit_id,
             occurred_at: now(),
+            limit,
         })
     }
 
@@ -171,7 +179,10 @@ impl<'a> Recorder<'a> {
             context = self.context_of(change.row())?;
             object_id = self.definition.object_id(&change.row().key);
             check_identifier("object type", self.definition.object_type())?;
-            check_identifier("object id", &object_id)?;
+            check_object_id("object id", &object_id)?;
+            for (_, event) in &payloads {
+                size::check_event(self.definition, change.row(), event, self.limit)?;
+            }
         }
         Ok(payloads.into_iter().map(move |(event_type, event_data)| Recorded {
             id: Uuid::now_v7(),

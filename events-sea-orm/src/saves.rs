@@ -18,6 +18,7 @@ use crate::{
     soft_delete::{self, SoftDelete},
     tracked::{Definition, Tracked},
     transaction::EventTransaction,
+    withhold::withhold_answer,
 };
 
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
@@ -301,7 +302,8 @@ macro_rules! save_future {
                     let unit = self.target.open().await?;
                     let save = $save(self.active, unit.transaction());
                     let saved = with_options(definition, self.options, save).await;
-                    unit.close(saved).await
+                    // SeaORM quotes what the model cannot read of the row.
+                    unit.close(withhold_answer(definition, saved)).await
                 })
             }
         }

@@ -22,7 +22,7 @@ use crate::{
     observe,
     record::{self, Change, Recorded, Recorder},
     store,
-    tracked::{Definition, RowImage, Rows, TeamSource},
+    tracked::{self, Definition, RowImage, TeamSource},
     transaction::{EventTransaction, Kind},
     typed::downcast_ref,
     withhold::withhold_for,
@@ -127,6 +127,13 @@ pub(crate) async fn try_run<T, E: From<DbErr>>(
 }
 
 impl Begun {
+    fn has_key(&self, key: &Option<Vec<Value>>) -> bool {
+        match (&self.key, key) {
+            (Some(own), Some(key)) => tracked::same_key(own, key),
+            (own, key) => own.is_none() == key.is_none(),
+        }
+    }
+
     fn object(&self) -> String {
         match &self.key {
             Some(key) => {
@@ -183,14 +190,13 @@ fn transaction<'a, C: ConnectionTrait>(
 }
 
 pub(crate) async fn before<C: ConnectionTrait>(
-    rows: &'static dyn Rows,
+    definition: &'static Definition,
     kind: Kind,
     key: Option<Vec<Value>>,
     set_team: Option<Value>,
     set_states: &[(usize, Value)],
     db: &C,
 ) -> Result<(), DbErr> {
-    let definition = rows.definition();
     let scope = current(definition.object_type())?;
     transaction(db, &scope, definition.object_type())?;
     let team = scope.state().team.clone();
@@ -201,20 +207,21 @@ pub(crate) async fn before<C: ConnectionTrait>(
     let lock = match (kind, &key) {
         (Kind::Update, _) => Some(Lock::ForUpdate),
         (Kind::Delete, _) => Some(Lock::ForDelete),
-        (Kind::Insert, Some(key)) if may_be_there(rows, db) => {
+        (Kind::Insert, Some(key)) if may_be_there(definition, db) => {
             // Asked without a lock first: a lock on a row that is not there makes others wait who insert beside it.
-            withhold_for(definition, db.query_one(&rows.select(key)).await)?.map(|_| Lock::ForUpdate)
+            withhold_for(definition, db.query_one(&definition.select_row(key)).await)?
+                .map(|_| Lock::ForUpdate)
         }
         _ => None,
     };
     let mut old = None;
     if let (Some(lock), Some(key)) = (lock, &key) {
-        let mut select = rows.select(key);
+        let mut select = definition.select_row(key);
         if let Some(lock) = backend::lock(db.get_database_backend(), lock) {
             select.lock(lock);
         }
         let row = withhold_for(definition, db.query_one(&select).await)?;
-        old = withhold_for(definition, row.map(|row| rows.image(&row, "")).transpose())?;
+        old = withhold_for(definition, row.map(|row| definition.image(&row, "")).transpose())?;
     }
     if let Some(old) = &old {
         record::team_of(definition, old, &team)?;
@@ -231,7 +238,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     let mut state = scope.state();
     // One slot a key: a save that is tried again takes the place of the one that failed.
     state.saves.retain(|begun| {
-        begun.key.is_none() || begun.key != key || !std::ptr::eq(begun.definition, definition)
+        begun.key.is_none() || !begun.has_key(&key) || !std::ptr::eq(begun.definition, definition)
     });
     state.saves.push(Begun { definition, kind, key, old, cause: None });
     Ok(())
@@ -247,8 +254,8 @@ async fn enter<C: ConnectionTrait>(scope: &Scope, team: &TeamScope, db: &C) -> R
 }
 
 /// Whether an after-hook may come for a row that was there before its insert: links are inserted unless they are there.
-fn may_be_there<C: ConnectionTrait>(rows: &dyn Rows, db: &C) -> bool {
-    backend::counts_what_is_there(db.get_database_backend()) && rows.link_columns().is_some()
+fn may_be_there<C: ConnectionTrait>(definition: &Definition, db: &C) -> bool {
+    backend::counts_what_is_there(db.get_database_backend()) && definition.link_columns().is_some()
 }
 
 /// A save whose after-hook came and whose event is not written yet: awaited again if that fails or is cancelled.
@@ -281,20 +288,18 @@ impl Drop for Pending<'_> {
 pub(crate) async fn after<C: ConnectionTrait>(
     definition: &'static Definition,
     kind: Kind,
-    new: Option<RowImage>,
     key: &[Value],
     db: &C,
 ) -> Result<(), DbErr> {
     let object_type = definition.object_type();
     let scope = current(object_type)?;
     let txn = transaction(db, &scope, object_type)?;
-    let key = new.as_ref().map_or(key, |row| row.key.as_slice());
     let begun = {
         let mut state = scope.state();
         let fits = |begun: &Begun| {
             begun.kind == kind
                 && std::ptr::eq(begun.definition, definition)
-                && begun.key.as_ref().is_none_or(|begun| begun == key)
+                && begun.key.as_ref().is_none_or(|begun| tracked::same_key(begun, key))
         };
         let Some(found) = state.saves.iter().position(fits) else {
             // Such as the other of two joined saves of one row. Whoever catches the error hears of it again.
@@ -304,6 +309,14 @@ pub(crate) async fn after<C: ConnectionTrait>(
         state.saves.remove(found)
     };
     let pending = Pending { scope: &scope, begun: Some(begun) };
+    let new = match kind {
+        Kind::Delete => Ok(None),
+        _ => withhold_for(definition, new_row(definition, key, db).await).map(Some),
+    };
+    let new = match new {
+        Ok(new) => new,
+        Err(error) => return Err(pending.failed(error)),
+    };
     let old = pending.begun.as_ref().and_then(|begun| begun.old.as_ref());
     let seen = match record(&scope, definition, kind, old, new.as_ref(), db).await {
         Ok(seen) => seen,
@@ -317,6 +330,17 @@ pub(crate) async fn after<C: ConnectionTrait>(
     };
     pending.recorded(); // if this was cancelled before, the scope says so
     consumed
+}
+
+/// The row that was written. The hook is given a model, and what is recorded is the row.
+async fn new_row<C: ConnectionTrait>(
+    definition: &'static Definition,
+    key: &[Value],
+    db: &C,
+) -> Result<RowImage, DbErr> {
+    let row = db.query_one(&definition.select_row(key)).await?;
+    let row = row.ok_or(Refused::UnexpectedRow { object_type: definition.object_type() })?;
+    definition.image(&row, "")
 }
 
 /// Writes the events of a save, and answers what consumers have yet to see of them.
@@ -346,7 +370,9 @@ async fn record<C: ConnectionTrait>(
             let team = scope.state().team.clone(); // the one that this save has made
             enter(scope, &team, db).await?;
         }
-        db.execute(&store::insert_values(db.get_database_backend(), events)).await?;
+        for statement in store::insert_statements(db.get_database_backend(), events) {
+            db.execute_raw(statement).await?;
+        }
         counted.count();
         #[cfg(feature = "testing")]
         crate::testing::note_unit(scope.unit_id, scope.state().team.clone());
@@ -369,7 +395,8 @@ impl Scope {
             state.team = TeamScope::Team(team.clone());
         }
         let options = record::SaveOptions::default();
-        let recorder = Recorder::new(definition, &options, &self.context, self.unit_id)?;
+        let recorder =
+            Recorder::new(definition, &options, &self.context, self.unit_id, self.events.event_limit())?;
         Ok(recorder.events(change, &team)?.collect())
     }
 

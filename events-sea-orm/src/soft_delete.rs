@@ -131,11 +131,6 @@ fn in_utc(at: sea_orm::prelude::TimeDateTimeWithTimeZone) -> sea_orm::prelude::T
     sea_orm::prelude::TimeDateTime::new(at.date(), at.time())
 }
 
-/// What the derive's `is_soft_deleted` is.
-pub fn is_soft_deleted<M: SoftDelete>(model: &M) -> bool {
-    model.deleted_mark().is_deleted()
-}
-
 /// Updates with the mark set, unless the row has it.
 pub(crate) async fn soft_delete<A>(mut active: A, txn: &EventTransaction) -> Result<Model<A>, DbErr>
 where
@@ -168,14 +163,14 @@ where
     E::Model: Tracked,
 {
     let Some(key) = key else { return Ok(false) };
-    let rows = tracked::rows::<E>();
-    let mut select = rows.select(&key);
+    let definition = E::Model::definition();
+    let mut select = definition.select_row(&key);
     if let Some(lock) = backend::lock(txn.get_database_backend(), Lock::ForUpdate) {
         select.lock(lock);
     }
     let Some(row) = txn.query_one(&select).await? else { return Ok(false) };
-    let row = withhold_for(rows.definition(), rows.image(&row, ""))?;
-    record::team_of(rows.definition(), &row, &txn.team_scope())?;
+    let row = withhold_for(definition, definition.image(&row, ""))?;
+    record::team_of(definition, &row, &txn.team_scope())?;
     Ok(row.deleted)
 }
 

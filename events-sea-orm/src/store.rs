@@ -2,7 +2,10 @@
 
 mod columns;
 pub mod event;
+mod object_id;
 mod rows;
+
+pub use self::object_id::stored_object_id;
 
 use std::fmt::Write;
 
@@ -122,16 +125,20 @@ impl Pages {
 }
 
 /// The statements that write `events`: one, unless they are very many or very large.
-pub(crate) fn insert_statements(backend: DbBackend, events: Vec<Recorded>) -> Vec<Statement> {
+pub(crate) fn insert_statements(backend: DbBackend, mut events: Vec<Recorded>) -> Vec<Statement> {
     if events.is_empty() {
         return Vec::new();
     }
-    if events.len() <= VALUES_LIMIT {
-        return vec![StatementBuilder::build(&insert_values(backend, events), &backend)];
-    }
+    object_id::store(&mut events);
+    let few = events.len() <= VALUES_LIMIT;
     let rows = backend::rows_of_values(backend).filter(|_| events.len() >= MANY);
-    let insert = |part: Vec<Recorded>| match backend {
-        DbBackend::Postgres => columns::insert(part),
+    let insert = |part: Vec<Recorded>| match (backend, part.as_slice()) {
+        // A large one by itself: in JSON its text would be written as text once more.
+        (_, [event]) if size_of(event) > CHUNK_BYTES => {
+            StatementBuilder::build(&insert_values(backend, part), &backend)
+        }
+        _ if few => StatementBuilder::build(&insert_values(backend, part), &backend),
+        (DbBackend::Postgres, _) => columns::insert(part),
         _ if rows == Some(part.len()) => rows::insert(backend, part),
         _ => Statement::from_sql_and_values(
             backend,
@@ -142,11 +149,16 @@ pub(crate) fn insert_statements(backend: DbBackend, events: Vec<Recorded>) -> Ve
     parts(events, rows.unwrap_or(CHUNK_EVENTS)).into_iter().map(insert).collect()
 }
 
+/// About how much of a statement an event takes.
+fn size_of(event: &Recorded) -> usize {
+    event.event_data.len() + event.context.len()
+}
+
 /// Parts of so many, or of fewer where those would be too large for a statement.
 fn parts(events: Vec<Recorded>, size: usize) -> Vec<Vec<Recorded>> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
     for event in events {
-        let more = event.event_data.len() + event.context.len();
+        let more = size_of(&event);
         if part.len() == size || (bytes + more > CHUNK_BYTES && !part.is_empty()) {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
@@ -289,6 +301,17 @@ mod tests {
             statements.into_iter().map(|statement| statement.sql).collect()
         };
         assert_eq!(texts(5_001), [texts(4), texts(2_000)].concat());
+    }
+
+    #[test]
+    fn few_large_events_go_apart() {
+        for backend in [DbBackend::Sqlite, DbBackend::MySql, DbBackend::Postgres] {
+            let statements = insert_statements(backend, events(3, 6 << 20));
+            assert_eq!(statements.len(), 3);
+            assert!(statements.iter().all(|statement| bytes(statement) < 7 << 20));
+            let statements = insert_statements(backend, events(5, 9 << 20));
+            assert!(statements.iter().all(|statement| bytes(statement) < 10 << 20));
+        }
     }
 
     #[test]

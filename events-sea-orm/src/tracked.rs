@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::atomic::AtomicBool};
 
 use events_core::{ObjectRef, Subject, ThreadRef};
 use sea_orm::{
-    ActiveModelTrait, EntityTrait, FromQueryResult, IdenStatic, Iterable, ModelTrait, PrimaryKeyToColumn,
-    Value,
+    ActiveModelTrait, DbErr, EntityTrait, FromQueryResult, Iterable, ModelTrait, PrimaryKeyToColumn,
+    QueryResult, Value,
 };
 use serde_json::Value as Json;
 
@@ -17,11 +17,11 @@ pub(crate) use self::registry::of_object_type;
 pub use self::registry::{Registration, registered};
 pub(crate) use self::{
     registry::{find, know, known},
-    rows::{OLD, RowImage, Rows, has_old_names, old_name, rows},
+    rows::{OLD, RowImage, Rows, old_name, same_key},
 };
 use crate::{
     error::Refused,
-    value::{self, ValueError},
+    value::{self, Kind, ValueError},
 };
 
 /// A model whose saves leave events. Implemented by `#[derive(Tracked)]`, not by hand.
@@ -33,21 +33,11 @@ pub trait Tracked: ModelTrait + FromQueryResult {
     /// What is recorded of this model.
     fn definition() -> &'static Definition;
 
-    /// The database value of the team column, if the model has one.
-    fn team_value(&self) -> Option<Value>;
-
-    /// The database values of the tracked fields, in the definition's order.
-    fn tracked_values(&self) -> Vec<Value>;
-
-    /// Whether the row is marked as deleted, if the model has `soft_delete`.
-    fn is_soft_deleted(&self) -> bool {
-        false
-    }
-
-    /// The database values of the columns that say whose thread the row's events are told in, in the order of
-    /// [`ThreadSource`]: the key's, then the scope's.
-    fn thread_values(&self) -> Vec<Value> {
-        Vec::new()
+    /// What `#[track(with = ..)]` makes of the field of this column; none of a field without it.
+    #[doc(hidden)]
+    fn custom_value(&self, column: &str) -> Option<Value> {
+        let _ = column;
+        None
     }
 
     /// The tracked fields by their recorded names, as an event would hold them; redacted ones are absent.
@@ -57,8 +47,9 @@ pub trait Tracked: ModelTrait + FromQueryResult {
     fn snapshot(&self) -> Result<BTreeMap<String, Json>, Refused> {
         let definition = Self::definition();
         let mut values = BTreeMap::new();
-        for (field, value) in definition.fields.iter().zip(self.tracked_values()) {
-            if !field.redacted {
+        for field in definition.fields.iter().filter(|field| !field.redacted) {
+            let value = self.custom_value(field.column).or_else(|| held_by(self, field.column));
+            if let Some(value) = value {
                 values.insert(field.name.to_owned(), definition.json(field, &value)?);
             }
         }
@@ -67,13 +58,33 @@ pub trait Tracked: ModelTrait + FromQueryResult {
 
     /// This model as the object of events.
     fn object(&self) -> ObjectRef {
-        let key: Vec<Value> =
-            <PrimaryKey<Self> as Iterable>::iter().map(|key| self.get(key.into_column())).collect();
-        Self::definition().object(&key)
+        let definition = Self::definition();
+        definition.object(&held_by_all(self, &definition.key))
     }
 }
 
-type PrimaryKey<M> = <<M as ModelTrait>::Entity as EntityTrait>::PrimaryKey;
+/// What this model holds in the column of this name.
+fn held_by<M: Tracked>(model: &M, column: &str) -> Option<Value> {
+    rows::column_of::<M>(column).map(|column| model.get(column))
+}
+
+fn held_by_all<M: Tracked>(model: &M, columns: &[&str]) -> Vec<Value> {
+    let mut values = Vec::with_capacity(columns.len());
+    for column in columns {
+        values.extend(held_by(model, column));
+    }
+    values
+}
+
+/// What this model says of its row's key and team.
+pub(crate) fn said_by<M: Tracked>(model: &M) -> RowImage {
+    let definition = M::definition();
+    let team = match definition.team {
+        TeamSource::Column(column) => held_by(model, column),
+        TeamSource::Context => None,
+    };
+    RowImage::said(Some(&held_by_all(model, &definition.key)), team)
+}
 
 /// What is recorded of an entity.
 pub struct Definition {
@@ -85,9 +96,9 @@ pub struct Definition {
     fields: Vec<Field>,
     soft_delete: Option<&'static str>,
     thread: Option<ThreadSource>,
-    #[cfg(feature = "threads")]
+    /// What kind of value each field is recorded as.
     kinds: Vec<Kind>,
-    rows: &'static dyn Rows,
+    rows: Rows,
     /// Whether it was looked up, and so is known to the guard even if nothing registered it.
     known: AtomicBool,
 }
@@ -143,36 +154,6 @@ pub enum Format {
     With(fn(&Json) -> String),
 }
 
-/// What kind of value a column holds, as far as threads show it otherwise.
-#[cfg(feature = "threads")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Text,
-    Decimal,
-    Time,
-    Other,
-}
-
-#[cfg(feature = "threads")]
-impl Kind {
-    fn of<E: EntityTrait>(field: &Field) -> Self {
-        use sea_orm::{
-            ColumnTrait,
-            sea_query::ColumnType::{
-                Char, Date, DateTime, Decimal, Double, Float, Money, String, Text, Time, Timestamp,
-                TimestampWithTimeZone,
-            },
-        };
-        let column = E::Column::iter().find(|column| column.as_str() == field.column);
-        match column.map(|column| column.def().get_column_type().clone()) {
-            Some(Char(_) | String(_) | Text) => Self::Text,
-            Some(Decimal(_) | Money(_) | Float | Double) => Self::Decimal,
-            Some(DateTime | Timestamp | TimestampWithTimeZone | Time | Date) => Self::Time,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// A tracked field.
 #[derive(Debug, Clone)]
 pub struct Field {
@@ -180,10 +161,16 @@ pub struct Field {
     name: &'static str,
     state: bool,
     redacted: bool,
+    digested: bool,
+    renamed_from: Option<&'static str>,
     transitions: Option<Transitions>,
     label: Option<&'static str>,
     format: Option<Format>,
+    with: Option<With>,
 }
+
+/// Reads a field of an answer and gives what is recorded of it.
+type With = fn(&QueryResult, &str) -> Result<Value, DbErr>;
 
 /// The transitions that a state field declares.
 #[derive(Debug, Clone)]
@@ -201,9 +188,12 @@ impl Field {
             name: column,
             state: false,
             redacted: false,
+            digested: false,
+            renamed_from: None,
             transitions: None,
             label: None,
             format: None,
+            with: None,
         }
     }
 
@@ -244,6 +234,28 @@ impl Field {
         self
     }
 
+    /// Events of an earlier time have it under this name.
+    #[must_use]
+    pub fn renamed_from(mut self, earlier: &'static str) -> Self {
+        self.renamed_from = Some(earlier);
+        self
+    }
+
+    /// The length and the SHA-256 of its values are recorded in their place.
+    #[must_use]
+    pub fn digested(mut self) -> Self {
+        self.digested = true;
+        self
+    }
+
+    /// What is recorded of it is what this makes of the row's column.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with(mut self, with: fn(&QueryResult, &str) -> Result<Value, DbErr>) -> Self {
+        self.with = Some(with);
+        self
+    }
+
     /// What threads call it.
     #[must_use]
     pub fn labeled(mut self, label: &'static str) -> Self {
@@ -273,6 +285,21 @@ impl Field {
         self.name
     }
 
+    /// The name that events of an earlier time have it under, if the model says so.
+    pub fn earlier_name(&self) -> Option<&'static str> {
+        self.renamed_from
+    }
+
+    /// The names that events have it under, now and at an earlier time.
+    pub(crate) fn recorded_names(&self) -> impl Iterator<Item = &'static str> {
+        [Some(self.name), self.renamed_from].into_iter().flatten()
+    }
+
+    /// Whether an event calls it so, now or at an earlier time.
+    pub(crate) fn is_recorded_as(&self, name: &str) -> bool {
+        self.recorded_names().any(|recorded| recorded == name)
+    }
+
     /// Its column.
     pub fn column(&self) -> &'static str {
         self.column
@@ -286,6 +313,16 @@ impl Field {
     /// Whether its values are never recorded.
     pub fn is_redacted(&self) -> bool {
         self.redacted
+    }
+
+    /// Whether its values are recorded by their digests.
+    pub fn is_digested(&self) -> bool {
+        self.digested
+    }
+
+    /// Whether an event holds its values, and not only that they changed.
+    pub(crate) fn records_values(&self) -> bool {
+        !self.redacted && !self.digested && self.with.is_none()
     }
 
     /// Whether a transition that is not declared is refused.
@@ -315,19 +352,37 @@ impl Definition {
     where
         E::Model: Tracked,
     {
-        let key = E::PrimaryKey::iter().map(|key| key.into_column().as_str()).collect();
+        let (rows, key) = Rows::of::<E>();
+        let entity = E::default();
+        Self::of_rows(
+            object_type,
+            (entity.schema_name().map(str::to_owned), entity.table_name()),
+            team,
+            fields,
+            rows,
+            key,
+        )
+    }
+
+    fn of_rows(
+        object_type: &'static str,
+        (schema, table): (Option<String>, &'static str),
+        team: TeamSource,
+        fields: Vec<Field>,
+        rows: Rows,
+        key: Vec<&'static str>,
+    ) -> Self {
         Self {
             object_type,
-            schema: E::default().schema_name().map(str::to_owned),
-            table: E::default().table_name(),
+            schema,
+            table,
             key,
             team,
-            #[cfg(feature = "threads")]
-            kinds: fields.iter().map(Kind::of::<E>).collect(),
+            kinds: fields.iter().map(|field| rows.kind(field.column)).collect(),
             fields,
             soft_delete: None,
             thread: None,
-            rows: rows::rows::<E>(),
+            rows,
             known: AtomicBool::new(false),
         }
     }
@@ -346,8 +401,7 @@ impl Definition {
         self
     }
 
-    /// What kind of value the field at this place holds.
-    #[cfg(feature = "threads")]
+    /// What kind of value the field at this place is recorded as.
     pub(crate) fn kind(&self, place: usize) -> Kind {
         self.kinds.get(place).copied().unwrap_or(Kind::Other)
     }
@@ -366,7 +420,7 @@ impl Definition {
         let Some(source) = self.thread.as_ref().filter(|source| !source.is_own()) else { return Ok(None) };
         let (id, scope) = values.split_at(source.id.len().min(values.len()));
         let json = |(column, value): (&&'static str, &Value)| {
-            value::to_json(value).map_err(|source| self.value_error(column, source))
+            value::recorded(value, self.rows.kind(column)).map_err(|source| self.value_error(column, source))
         };
         let mut object = self.object(key);
         if let Some(object_type) = source.object_type {
@@ -437,11 +491,6 @@ impl Definition {
         matches!((self.team, self.key.as_slice()), (TeamSource::Column(team), [key]) if team == *key)
     }
 
-    /// Its rows, their type forgotten.
-    pub(crate) fn rows(&self) -> &'static dyn Rows {
-        self.rows
-    }
-
     pub(crate) fn redacts(&self) -> bool {
         self.fields.iter().any(|field| field.redacted)
     }
@@ -453,19 +502,28 @@ impl Definition {
     /// As [`ObjectRef::of_key`] has it.
     pub(crate) fn object_id(&self, key: &[Value]) -> String {
         // A key of a type that has no JSON form still names its object in errors.
-        let json = |part| value::to_json(part).unwrap_or(Json::Null);
-        match key {
-            [part] => match json(part) {
-                Json::String(text) => text,
-                part => part.to_string(),
-            },
-            parts => Json::Array(parts.iter().map(json).collect()).to_string(),
+        let kinds = self.key.iter().map(|column| self.rows.kind(column));
+        let mut parts: Vec<Json> = key
+            .iter()
+            .zip(kinds)
+            .map(|(part, kind)| value::recorded(part, kind).unwrap_or(Json::Null))
+            .collect();
+        match (parts.pop(), parts.is_empty()) {
+            (Some(Json::String(text)), true) => text,
+            (Some(part), true) => part.to_string(),
+            (last, _) => {
+                parts.extend(last);
+                Json::Array(parts).to_string()
+            }
         }
     }
 
     /// A field's value as it is recorded.
     pub(crate) fn json(&self, field: &Field, value: &Value) -> Result<Json, Refused> {
-        value::to_json(value).map_err(|source| self.value_error(field.name, source))
+        let place = self.fields.iter().position(|other| other.name == field.name);
+        let kind = place.map_or(Kind::Other, |place| self.kind(place));
+        let recorded = if field.digested { value::digested } else { value::recorded };
+        recorded(value, kind).map_err(|source| self.value_error(field.name, source))
     }
 
     pub(crate) fn value_error(&self, field: &str, source: ValueError) -> Refused {
@@ -500,16 +558,23 @@ pub(crate) fn key_of<A: ActiveModelTrait>(active: &A) -> Option<Vec<Value>> {
         .collect()
 }
 
+/// What this model holds of all that is recorded of its row: for measurements.
+pub(crate) fn image_by<M: Tracked>(model: &M) -> RowImage {
+    let columns: Vec<_> = M::definition().fields.iter().map(Field::column).collect();
+    RowImage { values: held_by_all(model, &columns), ..said_by(model) }
+}
+
 /// A model as the subject of an emitted event.
 pub(crate) fn subject<M: Tracked>(model: &M) -> Subject {
-    let team = model.team_value().and_then(|team| team_text(&team));
     let definition = M::definition();
-    let thread = definition.thread().and_then(|_| {
-        let key: Vec<Value> = PrimaryKey::<M>::iter().map(|key| model.get(key.into_column())).collect();
+    let said = said_by(model);
+    let team = said.team.as_ref().and_then(team_text);
+    let thread = definition.thread().and_then(|source| {
+        let columns: Vec<_> = source.id.iter().chain(&source.scope).copied().collect();
         // What cannot be told names no thread, as NULL does: its own saves say what is wrong.
-        definition.stated_thread(&key, &model.thread_values()).ok().flatten()
+        definition.stated_thread(&said.key, &held_by_all(model, &columns)).ok().flatten()
     });
-    Subject { object: model.object(), team, thread }
+    Subject { object: definition.object(&said.key), team, thread }
 }
 
 /// A team column's value as the text that identifies the team; `None` for NULL.

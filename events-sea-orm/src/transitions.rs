@@ -1,5 +1,7 @@
 //! Which states an object went through, when, and how long it was in each.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use events_core::{CreatedEventData, EventType, RestoredEventData, StateChangedEventData};
 use sea_orm::{
@@ -15,7 +17,8 @@ use crate::{
     error::Refused,
     record,
     store::event::{self, Column},
-    tracked::{Field, RowImage, Tracked},
+    store::stored_object_id,
+    tracked::{self, Field, Tracked},
 };
 
 /// A state field came to hold a value.
@@ -36,6 +39,9 @@ pub struct Transition {
     pub occurred_at: DateTime<Utc>,
     /// The event's place in the log.
     pub seq: i64,
+    /// Which life of the object it belongs to, counted from 1: each CREATED begins another. A key that was deleted may be
+    /// given to a new row, as SQLite does with the highest one.
+    pub life: u32,
     /// The model declared its transitions, and this was none of them.
     pub undeclared: bool,
     /// How long the field held `new`: until its next transition, or until the row was deleted. None if it still does.
@@ -76,7 +82,8 @@ impl TimeInState {
 impl EventConnection {
     /// The transitions of one state field of one object, in the order in which they happened.
     ///
-    /// The first is the insert of the row, a RESTORED starts anew, and a DELETED ends the last. What was saved with
+    /// The first is the insert of the row, a RESTORED starts anew, and a DELETED ends the last. A row that was created with
+    /// the key of one that is gone begins another [`life`](Transition::life). What was saved with
     /// `track_fields` that left the field out is not in the log, and so not here; nor is what was purged: the first one has an
     /// `old` then.
     ///
@@ -115,23 +122,25 @@ impl EventConnection {
     ) -> Result<bool, DbErr> {
         let field = state_field::<M>(&column)?;
         let context = self.events().check_context(self.context().clone())?;
-        let team = record::team_of(M::definition(), &RowImage::of(model), context.team_scope())?;
+        let team = record::team_of(M::definition(), &tracked::said_by(model), context.team_scope())?;
         let object = model.object();
         let types = [EventType::Created, EventType::Deleted, EventType::Restored];
-        let is_of_field = backend::is_state_change_of(self.get_database_backend(), field.name());
+        let is_of_field = field.recorded_names().fold(Condition::any(), |any, name| {
+            any.add(backend::is_state_change_of(self.get_database_backend(), name))
+        });
         let log = event::Entity::find()
             .select_only()
             .columns([Column::Seq, Column::EventType, Column::ActorId])
             .columns([Column::EventData, Column::Context, Column::OccurredAt])
             .filter(Column::TeamId.eq(team))
             .filter(Column::ObjectType.eq(object.object_type))
-            .filter(Column::ObjectId.eq(object.object_id))
+            .filter(Column::ObjectId.eq(&*stored_object_id(&object.object_id)))
             .filter(Condition::any().add(Column::EventType.is_in(types.iter().map(EventType::as_str))).add(
                 Condition::all().add(Column::EventType.eq(EventType::StateChanged.as_str())).add(is_of_field),
             ))
             .order_by_asc(Column::Seq)
             .limit(PAGE);
-        let mut history = History::new(field.name());
+        let mut history = History::new(field);
         let mut last = i64::MIN;
         loop {
             let page = log.clone().filter(Column::Seq.gt(last)).into_model::<Row>().all(self).await?;
@@ -148,6 +157,7 @@ impl EventConnection {
     }
 
     /// How long a state field of an object has held this value, all times together; up to now if it still does.
+    /// Of an object whose key another row had before, what that one did does not count.
     ///
     /// [`TimeInState::AtLeast`] where the log does not have all of the object's life: after a purge, or of a row that is older
     /// than the log. The model's own value counts for nothing here, since nothing says how long it has been that.
@@ -172,9 +182,12 @@ impl EventConnection {
         state: impl Into<Value>,
     ) -> Result<TimeInState, DbErr> {
         let state = M::definition().json(state_field::<M>(&column)?, &state.into())?;
-        let mut time = TimeDelta::zero();
+        let (mut time, mut life) = (TimeDelta::zero(), 0);
         let is_whole = self
             .each_transition(model, column, |held| {
+                if std::mem::replace(&mut life, held.life) != held.life {
+                    time = TimeDelta::zero();
+                }
                 if held.new == state {
                     time += held.lasted.unwrap_or_else(|| record::now() - held.occurred_at);
                 }
@@ -207,7 +220,8 @@ struct Row {
 
 /// An object's events, read one after the other.
 struct History<'a> {
-    field: &'a str,
+    field: &'a Field,
+    life: u32,
     /// The transition whose end has yet to be read.
     open: Option<Transition>,
     /// What the field holds by now, as far as it was read.
@@ -217,24 +231,31 @@ struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    fn new(field: &'a str) -> Self {
-        Self { field, open: None, value: None, is_whole: true }
+    fn new(field: &'a Field) -> Self {
+        Self { field, life: 0, open: None, value: None, is_whole: true }
     }
 
     /// Reads an event. Answers the transition that it ended. Data of another form, emitted by hand, is none.
     fn read(&mut self, row: Row) -> Option<Transition> {
-        let began = |values: Option<Json>| values.map(|new| (None, new, None, false));
+        let field = self.field;
+        let names = || field.recorded_names();
+        let began = |mut values: BTreeMap<String, Json>| {
+            let new = names().find_map(|name| values.remove(name))?;
+            Some((None, new, None, false))
+        };
         let event_type: Option<EventType> = row.event_type.parse().ok();
         let is_deleted = event_type == Some(EventType::Deleted);
         let step = match event_type {
-            Some(EventType::Created) => began(
-                data(&row).and_then(|mut data: CreatedEventData| data.initial_values.remove(self.field)),
-            ),
-            Some(EventType::Restored) => began(
-                data(&row).and_then(|mut data: RestoredEventData| data.initial_values.remove(self.field)),
-            ),
+            Some(EventType::Created) => {
+                data(&row).and_then(|data: CreatedEventData| began(data.initial_values))
+            }
+            Some(EventType::Restored) => {
+                data(&row).and_then(|data: RestoredEventData| began(data.initial_values))
+            }
             Some(EventType::StateChanged) => data(&row)
-                .filter(|data: &StateChangedEventData| data.field.as_deref() == Some(self.field))
+                .filter(|data: &StateChangedEventData| {
+                    names().any(|name| data.field.as_deref() == Some(name))
+                })
                 .map(|data| (Some(data.state.old), data.state.new, data.reason, data.undeclared)),
             _ => None,
         };
@@ -245,6 +266,10 @@ impl<'a> History<'a> {
             (EventType::Deleted, _) => self.value.is_some(),
             _ => return None,
         };
+        if row.event_type == EventType::Created.as_str() {
+            self.life += 1;
+            self.is_whole = true; // of this life
+        }
         self.is_whole &= goes_on;
         if step.is_none() && !is_deleted {
             self.value = None; // a new row of which the field is not in the log
@@ -258,13 +283,15 @@ impl<'a> History<'a> {
             self.value = Some(new.clone());
             let said = || row.context["reason"].as_str().map(str::to_owned);
             self.open = Some(Transition {
-                field: self.field.to_owned(),
+                field: field.name().to_owned(),
                 old,
                 new,
                 reason: reason.or_else(said),
                 actor_id: row.actor_id,
                 occurred_at: row.occurred_at,
                 seq: row.seq,
+                // What came before the beginning of the log is of the first life.
+                life: self.life.max(1),
                 undeclared,
                 lasted: None,
             });

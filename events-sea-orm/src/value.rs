@@ -6,7 +6,7 @@
 //! | integers | number, exact to 64 bits |
 //! | `f32`, `f64` | number; `"NaN"`, `"Infinity"`, `"-Infinity"` and `"-0"` as strings, as PostgreSQL writes them |
 //! | decimal | string, digits and scale kept: `"10.50"` |
-//! | text, enums (as stored), `char` | string; a NUL is refused |
+//! | text, enums (as stored), `char` | string |
 //! | bytes | base64 with padding |
 //! | UUID | hyphenated lower-case string |
 //! | JSON | as it is; the database may spell a number in other digits of the same value |
@@ -18,18 +18,37 @@
 //! | network and MAC addresses | string |
 //! | NULL | `null` |
 //!
-//! Times are cut to microseconds, which is what every supported database can keep. NULL and the JSON `null` of a JSON
-//! column are recorded alike.
+//! Times have six digits below the second; nine where the database holds more than six, as SQLite does. NULL and the JSON
+//! `null` of a JSON column are recorded alike.
+//!
+//! A row may hold what its column's type, or JSON, cannot: text with a NUL, text in an integer column of SQLite. That is
+//! recorded as an object with one reserved name, which no value of the column's own is:
+//!
+//! | recorded | what the database holds |
+//! |---|---|
+//! | `{"$text": "a\\0b"}` | text with a NUL, or text in a column of another type; a NUL is written `\0`, a backslash `\\` |
+//! | `{"$bytes": "AP8="}` | bytes in a column of another type, or text that is no UTF-8; base64 |
+//! | `{"$json": "{\"a\": 1}"}` | JSON with a NUL in it or nested too deeply, JSON whose object has a reserved name itself, text in a JSON column that is no JSON; as text |
 
 #[cfg(feature = "postgres-array")]
 mod array;
+mod digest;
+mod kind;
+pub(crate) mod odd;
 #[cfg(feature = "with-time")]
 mod time_crate;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{
+    DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Timelike, Utc,
+};
 use sea_orm::Value;
 use serde_json::{Number, Value as Json};
+
+pub(crate) use self::{
+    digest::{digested, sha256},
+    kind::{Kind, fitted, null_of},
+};
 
 /// A database value that cannot be recorded, or a recorded value that does not fit the type asked for.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +67,28 @@ pub enum ValueError {
         "its type cannot be recorded: enable the feature of events-sea-orm named like SeaORM's for it, or use `#[track(with = ..)]`"
     )]
     Unsupported,
+    /// A value that no statement can carry into the log.
+    #[error(
+        "it takes {size} bytes of an event, and at most {limit} can be written: use `#[track(digest)]`, or a smaller value"
+    )]
+    TooLarge {
+        /// Its size as it would be recorded.
+        size: usize,
+        /// What one event can have.
+        limit: usize,
+    },
+    /// The database held a value that is none of its column's type.
+    #[error("the database held {held}: read it as that, or as JSON from `old_value` and `new_value`")]
+    Held {
+        /// What it held.
+        held: &'static str,
+    },
+    /// The type has no such value, such as an enum whose variant is gone.
+    #[error("`{value}` is no value of the type asked for: read it as what it is stored as, such as `String`")]
+    NoSuchValue {
+        /// The value as it is recorded.
+        value: String,
+    },
     /// The JSON does not hold a value of the type.
     #[error("the recorded value is not {expected}")]
     Mismatch {
@@ -60,8 +101,14 @@ pub enum ValueError {
 /// event itself has a few.
 const DEPTH: usize = 120;
 
-const TIME: &str = "%H:%M:%S%.6f";
-const DATE_TIME: &str = "%Y-%m-%dT%H:%M:%S%.6f";
+/// Digits below the second: as many as every database keeps, or all there are.
+const TIME: [&str; 2] = ["%H:%M:%S%.6f", "%H:%M:%S%.9f"];
+const DATE_TIME: [&str; 2] = ["%Y-%m-%dT%H:%M:%S%.6f", "%Y-%m-%dT%H:%M:%S%.9f"];
+
+/// Whether it has digits below the microsecond.
+fn is_finer(nanoseconds: u32) -> bool {
+    !nanoseconds.is_multiple_of(1_000)
+}
 
 /// A database value as it is recorded.
 ///
@@ -104,8 +151,8 @@ pub fn to_json(value: &Value) -> Result<Json, ValueError> {
         },
         Value::Uuid(v) => v.map_or(Json::Null, |uuid| Json::from(uuid.to_string())),
         Value::ChronoDate(v) => v.map_or(Json::Null, |date| Json::from(date.to_string())),
-        Value::ChronoTime(v) => v.map_or(Json::Null, |time| Json::from(time.format(TIME).to_string())),
-        Value::ChronoDateTime(v) => v.map_or(Json::Null, |at| Json::from(at.format(DATE_TIME).to_string())),
+        Value::ChronoTime(v) => v.map_or(Json::Null, |time| time_of_day(&time)),
+        Value::ChronoDateTime(v) => v.map_or(Json::Null, |at| date_time(&at)),
         Value::ChronoDateTimeUtc(v) => v.map_or(Json::Null, utc),
         Value::ChronoDateTimeLocal(v) => v.map_or(Json::Null, |at| utc(at.to_utc())),
         Value::ChronoDateTimeWithTimeZone(v) => v.map_or(Json::Null, |at| utc(at.to_utc())),
@@ -145,17 +192,20 @@ pub fn to_json(value: &Value) -> Result<Json, ValueError> {
     })
 }
 
+/// What a column of this kind holds, as it is recorded.
+pub(crate) fn recorded(value: &Value, kind: Kind) -> Result<Json, ValueError> {
+    odd::of(value, kind).map_or_else(|| to_json(value), Ok)
+}
+
 /// The same as text, with no copy of what is text in the database or JSON already.
-pub(crate) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), ValueError> {
+pub(crate) fn write_recorded(value: &Value, kind: Kind, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    if let Some(odd) = odd::of(value, kind) {
+        write(&odd, out);
+        return Ok(());
+    }
     match value {
-        Value::String(Some(text)) => {
-            no_nul(text)?;
-            write_text(text, out);
-        }
-        Value::Json(Some(json)) => {
-            check_json(json)?;
-            write(json, out);
-        }
+        Value::String(Some(text)) => write_text(text, out),
+        Value::Json(Some(json)) => write(json, out),
         other => write(&to_json(other)?, out),
     }
     Ok(())
@@ -165,7 +215,7 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
     write(text, out);
 }
 
-fn write(json: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
+pub(crate) fn write(json: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
     // Neither memory nor text and JSON give an error.
     let _ = serde_json::to_writer(out, json);
 }
@@ -228,8 +278,19 @@ fn float32(number: f32) -> Json {
     number.to_string().parse().map_or_else(|_| float(f64::from(number)), float)
 }
 
+fn time_of_day(time: &NaiveTime) -> Json {
+    let format = TIME[usize::from(is_finer(time.nanosecond()))];
+    Json::from(time.format(format).to_string())
+}
+
+fn date_time(at: &NaiveDateTime) -> Json {
+    let format = DATE_TIME[usize::from(is_finer(at.nanosecond()))];
+    Json::from(at.format(format).to_string())
+}
+
 fn utc(at: DateTime<Utc>) -> Json {
-    Json::from(at.to_rfc3339_opts(SecondsFormat::Micros, true))
+    let digits = if is_finer(at.nanosecond()) { SecondsFormat::Nanos } else { SecondsFormat::Micros };
+    Json::from(at.to_rfc3339_opts(digits, true))
 }
 
 /// A recorded value as a database value of the type that `like` has.
@@ -251,6 +312,9 @@ fn utc(at: DateTime<Utc>) -> Json {
 pub fn from_json(json: &Json, like: &Value) -> Result<Value, ValueError> {
     if json.is_null() && !matches!(like, Value::Json(Some(_))) {
         return Ok(like.as_null());
+    }
+    if let Some(held) = odd::held(json) {
+        return odd::from_held(held, like);
     }
     Ok(match like {
         Value::Bool(_) => json.as_bool().ok_or(mismatch("a boolean"))?.into(),
@@ -380,7 +444,7 @@ pub(crate) fn is_null(value: &Value) -> bool {
     *value == value.as_null()
 }
 
-/// Whether both are recorded alike. Not `==`: a NaN stays a NaN, a decimal's scale counts, a nanosecond does not.
+/// Whether both are recorded alike. Not `==`: a NaN stays a NaN, and a decimal's scale counts.
 pub(crate) fn same(old: &Value, new: &Value) -> bool {
     // Equal values are recorded alike, but for the sign of a float's zero and the scale of a decimal.
     let exact = !matches!(old, Value::Float(_) | Value::Double(_)) && !has_scale(old);
@@ -389,7 +453,15 @@ pub(crate) fn same(old: &Value, new: &Value) -> bool {
     }
     match (old, new) {
         // Told apart without a copy.
-        (Value::String(_), Value::String(_)) | (Value::Bytes(_), Value::Bytes(_)) => false,
+        (Value::String(Some(_)) | Value::Bytes(Some(_)), Value::String(Some(_)) | Value::Bytes(Some(_))) => {
+            false
+        }
+        // JSON and what is no JSON, in a column that holds either.
+        (Value::Json(Some(json)), other) | (other, Value::Json(Some(json)))
+            if !matches!(other, Value::Json(_)) =>
+        {
+            json.is_null() && is_null(other)
+        }
         (Value::Json(old), Value::Json(new)) => {
             let (old, new) = (old.as_deref(), new.as_deref());
             old.unwrap_or(&Json::Null) == new.unwrap_or(&Json::Null)
@@ -453,6 +525,10 @@ mod tests {
         check(date.and_time(time).and_utc(), json!("2026-11-23T23:59:59.999999Z"));
         let east = FixedOffset::east_opt(5 * 3600 + 1800).unwrap();
         check(date.and_time(time).and_utc().with_timezone(&east), json!("2026-11-23T23:59:59.999999Z"));
+        let finer = NaiveTime::from_hms_nano_opt(23, 59, 59, 100).unwrap();
+        check(finer, json!("23:59:59.000000100"));
+        check(date.and_time(finer), json!("2026-11-23T23:59:59.000000100"));
+        check(date.and_time(finer).and_utc(), json!("2026-11-23T23:59:59.000000100Z"));
     }
 
     #[cfg(feature = "with-rust_decimal")]
@@ -496,10 +572,10 @@ mod tests {
     #[test]
     fn what_is_recorded_alike_is_the_same() {
         let time = |nanos| NaiveTime::from_hms_nano_opt(1, 2, 3, nanos).unwrap();
-        assert!(same(&time(4_000).into(), &time(4_999).into()), "a nanosecond is not recorded");
-        assert!(!same(&time(4_999).into(), &time(5_000).into()));
+        assert!(!same(&time(4_000).into(), &time(4_001).into()), "a nanosecond counts");
         let at = |nanos| NaiveDate::MIN.and_time(time(nanos)).and_utc();
-        assert!(same(&at(4_000).into(), &at(4_999).into()));
+        assert!(!same(&at(4_000).into(), &at(4_001).into()));
+        assert!(same(&Value::Int(Some(7)), &Value::BigInt(Some(7))), "both are recorded as 7");
         assert!(same(&Value::Json(None), &Json::Null.into()), "both are recorded as null");
         assert!(same(&f64::NAN.into(), &f64::NAN.into()));
         assert!(!same(&0.0_f64.into(), &(-0.0_f64).into()));

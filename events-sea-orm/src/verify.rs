@@ -3,6 +3,7 @@
 
 mod guards;
 mod isolation;
+mod names;
 mod text;
 
 use std::fmt;
@@ -92,6 +93,14 @@ pub enum Finding {
     Isolation(IsolationFinding),
     /// Text does not come back as it went in.
     Text(TextFinding),
+    /// Recent events have a field under a name that the model no longer knows: what was recorded so is not found in
+    /// `transitions`, and threads show its name as it was.
+    UnknownField {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The name in the events.
+        field: String,
+    },
 }
 
 impl Report {
@@ -153,7 +162,7 @@ impl Finding {
     /// How bad it is.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::UnseenChange { .. } => Severity::Warning,
+            Self::UnseenChange { .. } | Self::UnknownField { .. } => Severity::Warning,
             Self::Guard(finding) => finding.severity(),
             Self::Isolation(finding) => finding.severity(),
             Self::Text(finding) => finding.severity(),
@@ -199,6 +208,10 @@ impl fmt::Display for Finding {
             Self::Guard(finding) => finding.fmt(f),
             Self::Isolation(finding) => finding.fmt(f),
             Self::Text(finding) => finding.fmt(f),
+            Self::UnknownField { object_type, field } => write!(
+                f,
+                "recent events of `{object_type}` have a field `{field}` that its model no longer has: if it was renamed, write `#[track(renamed_from = \"{field}\")]` on the field"
+            ),
             Self::MissingEvents => {
                 f.write_str("the table `events` is missing: run the steps of `events_sea_orm::migration`")
             }
@@ -215,7 +228,7 @@ impl Events {
     ///
     /// It only reads, needs no special rights, and asks a few questions however many models there are. Found are tables
     /// and columns that are missing, foreign keys by which the database itself changes what would be recorded,
-    /// guards of the `events` table that do not hold, a connection, column or database that loses text, and on PostgreSQL
+    /// guards of the `events` table that do not hold, fields of the latest 200 events that their models no longer have, a connection, column or database that loses text, and on PostgreSQL
     /// what lets a team see or write what is of another (see the module `security`). Not found are triggers and rules of tracked tables, and other programs.
     ///
     /// A model registers itself where it is used; one that is linked but never named does not: see
@@ -280,6 +293,7 @@ impl Events {
         let setting = self.row_level_security().map_or(TEAM_SETTING, |security| &security.team_setting);
         findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
         findings.extend(isolation::findings(self.pool(), setting).await?.into_iter().map(Finding::Isolation));
+        findings.extend(names::findings(self.pool(), &tracked, &catalog, own).await?);
         findings.extend(backend::text::findings(self.pool()).await?.into_iter().map(Finding::Text));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         Ok(Report { findings })

@@ -39,6 +39,16 @@ pub(crate) fn withhold_for<T>(definition: &Definition, result: Result<T, DbErr>)
     if definition.redacts() { result.map_err(withhold) } else { result }
 }
 
+/// The same of a save's own answer, where a hook of the user's own may have refused in its own words.
+pub(crate) fn withhold_answer<T>(definition: &Definition, result: Result<T, DbErr>) -> Result<T, DbErr> {
+    match result {
+        Err(error @ (DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } | DbErr::Query(_))) => {
+            withhold_for(definition, Err(error))
+        }
+        other => other,
+    }
+}
+
 /// An error of what begins or ends a transaction or a savepoint.
 pub(crate) fn withhold_at_end(error: DbErr) -> DbErr {
     if tracked::known().iter().any(|definition| definition.redacts()) { withhold(error) } else { error }

@@ -25,7 +25,7 @@ tests::conformance! {
     inserts_record_each_row,
     composite_keys_go_together,
     verbs_commit_on_a_connection_and_roll_back_with_a_unit,
-    rows_of_another_team_are_refused_before_anything_is_written,
+    the_team_is_part_of_every_filter,
     keys_and_teams_cannot_be_set,
     chunks_are_written_as_they_come,
     chunks_in_a_nested_unit_go_with_it,
@@ -227,34 +227,58 @@ async fn verbs_commit_on_a_connection_and_roll_back_with_a_unit(db: Arc<TestDb>)
     assert_eq!(db.log().await.len(), 4);
 }
 
-async fn rows_of_another_team_are_refused_before_anything_is_written(db: Arc<TestDb>) {
+async fn the_team_is_part_of_every_filter(db: Arc<TestDb>) {
     let (events, connection) = set_up(&db).await;
     insert(&connection, &["a"]).await;
     let other = events.connection(Context::team(8).actor("eve"));
     let foreign = campaign::ActiveModel { team_id: Set(Some(8)), ..new_campaign("theirs") };
+    let nobodys = campaign::ActiveModel { team_id: Set(None), ..new_campaign("nobody's") };
     campaign::Entity::insert_many_with_events([foreign.clone()]).exec(&other).await.unwrap();
+    campaign::Entity::insert(nobodys).exec(&db.db).await.unwrap();
+    let id = campaign::Entity::find()
+        .filter(campaign::Column::TeamId.eq(8))
+        .one(&db.db)
+        .await
+        .unwrap()
+        .unwrap()
+        .id;
     let txn = events.begin(context()).await.unwrap();
     let update =
         campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(1));
-    for error in [
-        update.clone().exec(&txn).await.unwrap_err(),
-        campaign::Entity::delete_many_with_events().exec(&txn).await.unwrap_err(),
-        campaign::Entity::insert_many_with_events([new_campaign("b"), foreign]).exec(&txn).await.unwrap_err(),
-    ] {
-        assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
-        assert!(!error.to_string().contains('8'), "{error}");
+    // A right guess of another team's value answers as a wrong one does.
+    for guess in ["theirs", "wrong"] {
+        let guessed = update.clone().filter(campaign::Column::ApiKey.eq(guess));
+        assert_eq!(guessed.exec(&txn).await.unwrap().rows_affected, 0);
+        let guessed = campaign::Entity::delete_many_with_events().filter(campaign::Column::ApiKey.eq(guess));
+        assert_eq!(guessed.exec(&txn).await.unwrap().rows_affected, 0);
     }
-    // The unit is healthy: the same with the team in the filter.
-    update.filter(campaign::Column::TeamId.eq(TEAM)).exec(&txn).await.unwrap();
+    for id in [id, 999] {
+        let gone = campaign::Entity::delete_by_id_with_events(id).exec(&txn).await.unwrap();
+        assert_eq!(gone.rows_affected, 0);
+    }
+    assert_eq!(update.clone().exec(&txn).await.unwrap().rows_affected, 1);
+    let returned = update.clone().exec_with_returning(&txn).await.unwrap();
+    assert_eq!(returned.iter().map(|row| row.team_id).collect::<Vec<_>>(), [Some(TEAM)]);
+    let error =
+        campaign::Entity::insert_many_with_events([new_campaign("b"), foreign]).exec(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+    assert!(!error.to_string().contains('8'), "{error}");
     txn.commit().await.unwrap();
     assert_eq!(types(&db.log().await), ["CREATED", "CREATED", "UPDATED"]);
-    // Across teams each row has its own.
+    let untouched = campaign::Entity::find().filter(campaign::Column::Budget.eq(100)).count(&db.db).await;
+    assert_eq!(untouched.unwrap(), 2, "theirs, and the one of no team");
+    // Across teams each row has its own; one of none is refused.
     let all = events.connection(Context::all_teams("job", "reset"));
     let update =
         campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(2));
-    update.exec(&all).await.unwrap();
+    let error = update.clone().exec(&all).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NullTeam { .. }), "{error}");
+    update.filter(campaign::Column::TeamId.is_not_null()).exec(&all).await.unwrap();
     let log = log_after(&db, 3).await;
     assert_eq!(log.iter().map(|row| row.team_id.as_str()).collect::<Vec<_>>(), ["7", "8"]);
+    let all = campaign::Entity::delete_many_with_events().exec(&connection).await.unwrap();
+    assert_eq!(all.rows_affected, 1);
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 2);
 }
 
 async fn keys_and_teams_cannot_be_set(db: Arc<TestDb>) {
@@ -559,7 +583,7 @@ async fn upserts_that_cannot_be_told_are_refused(db: Arc<TestDb>) {
         ..new_campaign("x")
     }]);
     let error = ours.on_conflict(by_api_key).exec(&connection).await.unwrap_err();
-    assert!(matches!(refusal(&error), Refused::OtherTeam { .. }), "{error}");
+    assert!(matches!(refusal(&error), Refused::KeyTaken), "{error}");
     assert_eq!(campaign::Entity::find().one(&db.db).await.unwrap().unwrap().budget, 100);
 }
 

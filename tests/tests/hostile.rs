@@ -407,22 +407,19 @@ async fn keys_go_to_their_limits(db: Arc<TestDb>) {
     }
     create(&db, page::Entity).await;
     let txn = connection.begin().await.unwrap();
-    for slug in ["", &"x".repeat(192)] {
-        let error = page(slug, "a").insert(&txn).await.unwrap_err();
-        assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
-    }
+    let error = page("", "a").insert(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
     let longest = "\u{e9}".repeat(191);
     page(&longest, "a").insert(&txn).await.unwrap();
     txn.commit().await.unwrap();
-    // A row of such a key that is there already can be saved as long as there is nothing to record.
+    // Longer ones are recorded by their digests.
     let long = "x".repeat(200);
     run(&db, &[&format!("INSERT INTO pages (slug, title, views) VALUES ('{long}', 'a', 0)")]).await;
     let txn = connection.begin().await.unwrap();
     let views = page::ActiveModel { slug: Unchanged(long.clone()), views: Set(1), ..Default::default() };
     views.update(&txn).await.unwrap();
     let title = page::ActiveModel { slug: Unchanged(long), title: Set("b".to_owned()), ..Default::default() };
-    let error = title.update(&txn).await.unwrap_err();
-    assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+    title.update(&txn).await.unwrap();
     txn.commit().await.unwrap();
 }
 

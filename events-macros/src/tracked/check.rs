@@ -23,6 +23,7 @@ pub(crate) fn model(model: &Model, errors: &mut Errors) {
     something_is_tracked(model, errors);
     secrets::are_named(model, errors);
     names_are_unique(model, errors);
+    earlier_names_are_free(model, errors);
     for field in &model.fields {
         keys_fit_together(model, field, errors);
         key_and_team_are_open(model, field, errors);
@@ -207,6 +208,23 @@ fn something_is_tracked(model: &Model, errors: &mut Errors) {
     }
 }
 
+/// What an event of another time calls one field must be no other field's.
+fn earlier_names_are_free(model: &Model, errors: &mut Errors) {
+    let now: HashSet<_> = model.tracked().map(Field::name).collect();
+    let mut names = HashSet::new();
+    for earlier in model.tracked().filter_map(|field| field.track.as_ref()?.renamed_from.as_ref()) {
+        let name = earlier.value();
+        if name.is_empty() {
+            errors.at(earlier, "a name has at least one character: write `#[track(renamed_from = \"..\")]`");
+        } else if now.contains(&name) {
+            errors
+                .at(earlier, format!("a field is recorded as `{name}` now: name what it was called before"));
+        } else if !names.insert(name.clone()) {
+            errors.at(earlier, format!("another field was recorded as `{name}` already: name another"));
+        }
+    }
+}
+
 fn names_are_unique(model: &Model, errors: &mut Errors) {
     let mut names = HashSet::new();
     for field in model.tracked() {
@@ -233,6 +251,8 @@ fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
         if track.rename.is_some()
             || track.state.is_some()
             || track.redact.is_some()
+            || track.digest.is_some()
+            || track.renamed_from.is_some()
             || track.with.is_some()
             || track.transitions.is_some()
             || track.enforce.is_some()
@@ -251,6 +271,20 @@ fn keys_fit_together(model: &Model, field: &Field, errors: &mut Errors) {
         if track.with.is_some() {
             errors.at(redact, "a redacted field records no value for `with` to make: drop one of them");
         }
+        if track.digest.is_some() {
+            errors.at(
+                redact,
+                "a redacted field records nothing of its value, a digest neither: drop one of them",
+            );
+        }
+    }
+    if let Some(digest) = &track.digest {
+        if track.state.is_some() {
+            errors.at(digest, "a state's values are what a transition records: drop `digest` or `state`");
+        }
+        if track.with.is_some() {
+            errors.at(digest, "`with` makes what is recorded of the value: drop `digest` or `with`");
+        }
     }
 }
 
@@ -261,6 +295,9 @@ fn label_and_format_show_something(field: &Field, errors: &mut Errors) {
     }
     if let (Some(format), Some(_)) = (&track.format, &track.redact) {
         errors.at(format.tokens(), "a redacted field has no value to be shown: drop `redact` or `format`");
+    }
+    if let (Some(format), Some(_)) = (&track.format, &track.digest) {
+        errors.at(format.tokens(), "of a digest there is no value to be shown: drop `digest` or `format`");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The output: data, and one line for each hook.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
-use syn::{Ident, LitStr, Path, Type, spanned::Spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{ExprPath, Ident, LitStr, Path, Type, ext::IdentExt, spanned::Spanned};
 
 use super::{
     model::{Field, Format, Model},
@@ -18,16 +18,13 @@ use crate::{
 pub(crate) fn model(model: &Model) -> TokenStream {
     let Model { ident, krate, object_type, .. } = model;
     let fields = model.tracked().map(|field| definition_of(krate, field));
-    let values = model.tracked().map(|field| value_of(krate, field));
-    let (team, team_value) = match model.fields.iter().find(|field| model.is_team(field)) {
+    let (with_functions, custom_value) = (with_functions(krate, model), custom_value(krate, model));
+    let team = match model.fields.iter().find(|field| model.is_team(field)) {
         Some(field) => {
             let variant = &field.column.variant;
-            (
-                quote!(#krate::TeamSource::Column(#krate::__private::column_name(&Column::#variant))),
-                quote!(::core::option::Option::Some(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#variant))),
-            )
+            quote!(#krate::TeamSource::Column(#krate::__private::column_name(&Column::#variant)))
         }
-        None => (quote!(#krate::TeamSource::Context), quote!(::core::option::Option::None)),
+        None => quote!(#krate::TeamSource::Context),
     };
     let behavior = match &model.custom_behavior {
         Some(custom) => {
@@ -37,24 +34,21 @@ pub(crate) fn model(model: &Model) -> TokenStream {
         None => behavior::generated(krate),
     };
     let mark = model.deleted_mark();
-    let (soft_deleted_by, is_soft_deleted, soft_delete) = match mark {
+    let (soft_deleted_by, soft_delete) = match mark {
         Some(field) => {
             let variant = &field.column.variant;
             (
                 quote!(.soft_deleted_by(#krate::__private::column_name(&Column::#variant))),
-                quote! {
-                    fn is_soft_deleted(&self) -> bool {
-                        #krate::__private::is_soft_deleted(self)
-                    }
-                },
                 soft_delete(krate, ident, field),
             )
         }
         None => Default::default(),
     };
-    let (in_thread, thread_values) = model.thread.as_ref().map(|thread| of_thread(model, thread)).unzip();
+    let in_thread = model.thread.as_ref().map(|thread| of_thread(model, thread));
     quote! {
         const _: () = {
+            #with_functions
+
             #[automatically_derived]
             impl #krate::Tracked for #ident {
                 fn definition() -> &'static #krate::Definition {
@@ -64,17 +58,7 @@ pub(crate) fn model(model: &Model) -> TokenStream {
                     &DEFINITION
                 }
 
-                fn team_value(&self) -> ::core::option::Option<#krate::sea_orm::Value> {
-                    #team_value
-                }
-
-                fn tracked_values(&self) -> ::std::vec::Vec<#krate::sea_orm::Value> {
-                    ::std::vec![#(#values),*]
-                }
-
-                #is_soft_deleted
-
-                #thread_values
+                #custom_value
             }
 
             #soft_delete
@@ -94,8 +78,8 @@ pub(crate) fn model(model: &Model) -> TokenStream {
     }
 }
 
-/// Whose thread it is, for the definition, and what the row says of it.
-fn of_thread(model: &Model, thread: &Thread) -> (TokenStream, TokenStream) {
+/// Whose thread it is.
+fn of_thread(model: &Model, thread: &Thread) -> TokenStream {
     let krate = &model.krate;
     let variant = |name| model.column_called(name).map(|field| &field.column.variant);
     let column = |name| {
@@ -109,19 +93,9 @@ fn of_thread(model: &Model, thread: &Thread) -> (TokenStream, TokenStream) {
     let object_type = part(thread.object_type.as_ref().map(ToTokens::to_token_stream));
     let id = thread.id.iter().map(column);
     let scope = part(thread.scope.as_ref().map(column));
-    let source = quote! {
+    quote! {
         .in_thread(#krate::ThreadSource { object_type: #object_type, id: ::std::vec![#(#id),*], scope: #scope })
-    };
-    let values: Vec<_> = thread.names().filter_map(variant).collect();
-    if values.is_empty() {
-        return (source, TokenStream::new());
     }
-    let values = quote! {
-        fn thread_values(&self) -> ::std::vec::Vec<#krate::sea_orm::Value> {
-            ::std::vec![#(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#values)),*]
-        }
-    };
-    (source, values)
 }
 
 fn soft_delete(krate: &Path, ident: &Ident, field: &Field) -> TokenStream {
@@ -164,13 +138,20 @@ fn definition_of(krate: &Path, field: &Field) -> TokenStream {
     let track = field.track.as_ref();
     let rename = field.rename().map(|name| quote!(.renamed(#name)));
     let state = track.and_then(|track| track.state.as_ref()).map(|_| quote!(.state()));
+    let digested = track.and_then(|track| track.digest.as_ref()).map(|_| quote!(.digested()));
+    let earlier = track.and_then(|track| track.renamed_from.as_ref());
+    let earlier = earlier.map(|earlier| quote!(.renamed_from(#earlier)));
     let redacted = track.and_then(|track| track.redact.as_ref()).map(|_| quote!(.redacted()));
     let transitions = track.and_then(|track| track.transitions.as_ref());
     let transitions = transitions.map(|transitions| transitions_of(krate, &field.ty, transitions));
     let enforced = track.and_then(|track| track.enforce.as_ref()).map(|_| quote!(.enforced()));
     let label = track.and_then(|track| track.label.as_ref()).map(|label| quote!(.labeled(#label)));
     let format = track.and_then(|track| track.format.as_ref()).map(|format| format_of(krate, format));
-    quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #state #transitions #enforced #redacted #label #format)
+    let with = track.and_then(|track| track.with.as_ref()).map(|_| {
+        let (name, ty) = (with_name(field), &field.ty);
+        quote!(.with(|row, column| ::core::result::Result::Ok(#name(&#krate::__private::field::<#ty>(row, column)?))))
+    });
+    quote!(#krate::Field::new(#krate::__private::column_name(&Column::#variant)) #rename #earlier #state #transitions #enforced #redacted #digested #with #label #format)
 }
 
 fn format_of(krate: &Path, format: &Format) -> TokenStream {
@@ -201,16 +182,51 @@ fn transitions_of(krate: &Path, ty: &Type, transitions: &Transitions) -> TokenSt
     quote!(.transitions(::std::vec![#(#sources),*]))
 }
 
-fn value_of(krate: &Path, field: &Field) -> TokenStream {
-    let variant = &field.column.variant;
-    match field.track.as_ref().and_then(|track| track.with.as_ref()) {
-        // All of it at the user's function: a function of another type is an error there.
-        Some(with) => {
-            let (krate, ident) = (located_at(krate, with.span()), located_at(&field.ident, with.span()));
-            quote_spanned!(at(with.span())=> #krate::__private::CustomValue::custom_value(#with(&self.#ident)))
+/// The function that calls the user's `with`: of a row's field and of a model's, and a mistake in it is one error.
+fn with_name(field: &Field) -> Ident {
+    format_ident!("__with_{}", field.ident.unraw())
+}
+
+/// The fields whose values a function of the user's makes, and that function.
+fn made_fields(model: &Model) -> impl Iterator<Item = (&Field, &ExprPath)> {
+    model.tracked().filter_map(|field| Some((field, field.track.as_ref()?.with.as_ref()?)))
+}
+
+fn with_functions(krate: &Path, model: &Model) -> TokenStream {
+    let functions = made_fields(model).map(|(field, with)| {
+        let (name, ty) = (with_name(field), &field.ty);
+        // All of it at the user's function: one of another type is an error there.
+        let located = located_at(krate, with.span());
+        let value =
+            quote_spanned!(at(with.span())=> #located::__private::CustomValue::custom_value(#with(field)));
+        quote! {
+            fn #name(field: &#ty) -> #krate::sea_orm::Value {
+                #value
+            }
         }
-        None => quote!(<Self as #krate::sea_orm::ModelTrait>::get(self, Column::#variant)),
-    }
+    });
+    functions.collect()
+}
+
+/// What `with` makes of the fields of a model.
+fn custom_value(krate: &Path, model: &Model) -> Option<TokenStream> {
+    let made = made_fields(model).map(|(field, _)| {
+        let (name, ident, variant) = (with_name(field), &field.ident, &field.column.variant);
+        quote! {
+            if column == #krate::__private::column_name(&Column::#variant) {
+                return ::core::option::Option::Some(#name(&self.#ident));
+            }
+        }
+    });
+    let made: Vec<_> = made.collect();
+    (!made.is_empty()).then(|| {
+        quote! {
+            fn custom_value(&self, column: &::core::primitive::str) -> ::core::option::Option<#krate::sea_orm::Value> {
+                #(#made)*
+                ::core::option::Option::None
+            }
+        }
+    })
 }
 
 /// The errors, and inert impls so that each mistake is reported once and causes no other.
@@ -242,8 +258,6 @@ pub(crate) fn fallback(model: Option<&Model>, errors: Errors) -> TokenStream {
             #[automatically_derived]
             impl #krate::Tracked for #ident {
                 fn definition() -> &'static #krate::Definition { ::core::unreachable!() }
-                fn team_value(&self) -> ::core::option::Option<#krate::sea_orm::Value> { ::core::unreachable!() }
-                fn tracked_values(&self) -> ::std::vec::Vec<#krate::sea_orm::Value> { ::core::unreachable!() }
             }
 
             #[automatically_derived]

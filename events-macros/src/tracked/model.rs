@@ -65,6 +65,8 @@ pub(crate) struct Track {
     pub(crate) rename: Option<LitStr>,
     pub(crate) state: Option<Path>,
     pub(crate) redact: Option<Path>,
+    pub(crate) digest: Option<Path>,
+    pub(crate) renamed_from: Option<LitStr>,
     pub(crate) skip: Option<Path>,
     pub(crate) with: Option<ExprPath>,
     pub(crate) transitions: Option<Transitions>,
@@ -84,8 +86,19 @@ pub(crate) enum Format {
     With(ExprPath),
 }
 
-const TRACK_KEYS: [&str; 9] =
-    ["rename", "skip", "state", "transitions", "enforce", "redact", "with", "label", "format"];
+const TRACK_KEYS: [&str; 11] = [
+    "rename",
+    "renamed_from",
+    "skip",
+    "state",
+    "transitions",
+    "enforce",
+    "redact",
+    "digest",
+    "with",
+    "label",
+    "format",
+];
 
 impl Model {
     /// `None` if there are no named fields to speak of.
@@ -265,6 +278,10 @@ impl Track {
             self.enforce = Some(key.flag()?);
         } else if key.is("redact") {
             self.redact = Some(key.flag()?);
+        } else if key.is("digest") {
+            self.digest = Some(key.flag()?);
+        } else if key.is("renamed_from") {
+            self.renamed_from = Some(key.text()?);
         } else if key.is("skip") {
             self.skip = Some(key.flag()?);
         } else if key.is("label") {
@@ -273,7 +290,7 @@ impl Track {
             self.format = Some(Format::parse(key)?);
         } else {
             return Err(key.unknown(
-                "`rename`, `skip`, `state`, `transitions`, `enforce`, `redact`, `with`, `label` or `format`",
+                "`rename`, `renamed_from`, `skip`, `state`, `transitions`, `enforce`, `redact`, `digest`, `with`, `label` or `format`",
             ));
         }
         Ok(())

@@ -1,23 +1,24 @@
 //! On PostgreSQL, a bulk call whose rows are one chunk as one statement: they are locked in key order, written, and
 //! answered as they were and as they are.
 //!
-//! It writes nothing if the rows are more than a chunk, or one is not of the context's team. Then, and where no row
-//! matches, the caller goes the long way, which tells why.
+//! It writes nothing if the rows are more than a chunk. Then, and where no row matches, the caller goes the long way.
 
 use events_core::TeamScope;
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, ExprTrait, FromQueryResult, IdenStatic, Iterable,
-    QueryResult, StatementBuilder,
+    DbErr, ExprTrait, QueryResult,
     sea_query::{
-        Asterisk, CommonTableExpression, Expr, Order, Query, SelectStatement, SubQueryStatement, WithClause,
+        Asterisk, CommonTableExpression, Condition, Expr, Order, Query, SelectStatement, SubQueryStatement,
+        UpdateStatement, WithClause,
     },
 };
 
-use super::{CHUNK, Filter, keys::key_columns};
+use super::{
+    CHUNK, Filter,
+    call::{Call, Row},
+};
 use crate::{
     backend::{self, Lock},
-    tracked::{OLD, TeamSource, Tracked, has_old_names, old_name},
-    transaction::{Busy, EventTransaction},
+    tracked::{OLD, RowImage, old_name},
     withhold::withhold_for,
 };
 
@@ -25,107 +26,66 @@ use crate::{
 const LOCKED: &str = "__locked";
 const WRITTEN: &str = "__written";
 
-/// Updates the rows that match, if it can be done at once: what they were, and what they are, in key order.
-pub(super) async fn update<E: EntityTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
+/// Runs this update on the rows that match, if it can be done at once: what they were, and what they are, in key order.
+pub(super) async fn update(
+    call: &Call<'_>,
     filter: &Filter,
-    values: &[(E::Column, Expr)],
-) -> Result<Option<Vec<(E::Model, E::Model)>>, DbErr>
-where
-    E::Model: Tracked,
-{
-    let Some(fits) = fits::<E>(txn) else { return Ok(None) };
-    let mut update = Query::update();
-    update.table(E::default().table_ref()).from(LOCKED);
-    for (column, expr) in values {
-        update.value(*column, expr.clone());
-    }
-    let is_locked =
-        |key: E::Column| Expr::col(key.as_column_ref()).eq(Expr::col((LOCKED, old_name(key.as_str()))));
-    update.cond_where(key_columns::<E>().map(is_locked).fold(fits, Condition::add));
-    let old = E::Column::iter().map(|column| Expr::col(old_name(column.as_str())));
-    update.returning(Query::returning().exprs(columns::<E>().chain(old)));
-    let rows = send::<E>(txn, busy, locked::<E>(txn, filter, Lock::ForUpdate), update).await?;
-    let both = |row: &QueryResult| {
-        Ok((E::Model::from_query_result(row, OLD)?, E::Model::from_query_result(row, "")?))
+    mut update: UpdateStatement,
+) -> Result<Option<Vec<(RowImage, Row)>>, DbErr> {
+    let Some((locked, few)) = locked(call, filter, Lock::ForUpdate) else { return Ok(None) };
+    update.from(LOCKED);
+    let keys = call.definition.key_exprs().zip(call.definition.key_columns());
+    let is_locked = keys.map(|(key, name)| key.eq(Expr::col((LOCKED, old_name(name)))));
+    update.cond_where(is_locked.fold(Condition::all().add(few), Condition::add));
+    update.returning(call.definition.returning_with_old(call.is_whole()));
+    let answer = send(call, locked, update).await?;
+    let both = |row: QueryResult| {
+        let old = call.definition.image(&row, OLD)?;
+        let image = call.definition.image(&row, "")?;
+        Ok((old, call.row(image, row)))
     };
-    written::<E, _>(rows.iter().map(both).collect())
+    written(call, answer.into_iter().map(both).collect())
 }
 
 /// Deletes the rows that match, if it can be done at once: what they were, in key order.
-pub(super) async fn delete<E: EntityTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
-    filter: &Filter,
-) -> Result<Option<Vec<E::Model>>, DbErr>
-where
-    E::Model: Tracked,
-{
-    let Some(fits) = fits::<E>(txn) else { return Ok(None) };
-    let key = Expr::tuple(key_columns::<E>().map(|key| Expr::col(key.as_column_ref())));
+pub(super) async fn delete(call: &Call<'_>, filter: &Filter) -> Result<Option<Vec<Row>>, DbErr> {
+    let Some((locked, few)) = locked(call, filter, Lock::ForDelete) else { return Ok(None) };
     let mut locked_keys = Query::select();
-    locked_keys.columns(key_columns::<E>().map(|key| old_name(key.as_str()))).from(LOCKED);
+    locked_keys.columns(call.definition.key_columns().iter().map(|key| old_name(key))).from(LOCKED);
+    let key = Expr::tuple(call.definition.key_exprs());
     let mut delete = Query::delete();
-    delete.from_table(E::default().table_ref()).cond_where(fits.add(key.in_subquery(locked_keys)));
-    delete.returning(Query::returning().exprs(columns::<E>()));
-    let rows = send::<E>(txn, busy, locked::<E>(txn, filter, Lock::ForDelete), delete).await?;
-    written::<E, _>(rows.iter().map(|row| E::Model::from_query_result(row, "")).collect())
+    delete.from_table(call.definition.table_ref());
+    delete.cond_where(Condition::all().add(few).add(key.in_subquery(locked_keys)));
+    delete.returning(call.definition.returning(call.is_whole()));
+    let answer = send(call, locked, delete).await?;
+    written(call, call.rows(answer))
 }
 
-fn columns<E: EntityTrait>() -> impl Iterator<Item = Expr> {
-    E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())))
-}
-
-/// The rows that match, locked in key order; one more than a chunk tells that there are too many.
-fn locked<E: EntityTrait>(txn: &EventTransaction, filter: &Filter, lock: Lock) -> SelectStatement {
-    let mut select = Query::select();
-    select.from(E::default().table_ref()).cond_where(filter.0.clone()).limit(CHUNK as u64 + 1);
-    for column in E::Column::iter() {
-        let value = column.select_as(Expr::col(column.as_column_ref()));
-        select.expr_as(value, old_name(column.as_str()));
-    }
-    for key in key_columns::<E>() {
-        select.order_by_expr(Expr::col(key.as_column_ref()), Order::Asc);
-    }
-    if let Some(lock) = backend::lock(txn.backend(), lock) {
-        select.lock(lock);
-    }
-    select
-}
-
-/// The condition that all locked rows may be written. None if this is no way to write them.
-fn fits<E: EntityTrait>(txn: &EventTransaction) -> Option<Condition>
-where
-    E::Model: Tracked,
-{
-    let TeamScope::Team(team) = txn.team_scope() else { return None };
-    if !backend::updates_with_old(txn.backend()) || !has_old_names::<E>() {
+/// The rows that match, locked in key order, and the condition that they are no more than a chunk: one more tells that
+/// there are too many. None if this is no way to write them.
+fn locked(call: &Call<'_>, filter: &Filter, lock: Lock) -> Option<(SelectStatement, Expr)> {
+    if !call.txn.reads_with_write() || !matches!(call.txn.team_scope(), TeamScope::Team(_)) {
         return None;
+    }
+    let mut select = call.definition.select_before()?;
+    select.cond_where(filter.of_team(call)).limit(CHUNK as u64 + 1);
+    for key in call.definition.key_exprs() {
+        select.order_by_expr(key, Order::Asc);
+    }
+    if let Some(lock) = backend::lock(call.txn.backend(), lock) {
+        select.lock(lock);
     }
     let mut count = Query::select();
     count.expr(Expr::col(Asterisk).count()).from(LOCKED);
-    let few = Expr::SubQuery(None, Box::new(count.into())).lte(CHUNK as i64);
-    let TeamSource::Column(column) = E::Model::definition().team() else {
-        return Some(Condition::all().add(few));
-    };
-    let column = || Expr::col(old_name(column));
-    let is_foreign = Condition::any().add(column().is_null()).add(column().cast_as("text").ne(team));
-    let mut foreign = Query::select();
-    foreign.expr(Expr::val(1)).from(LOCKED).cond_where(is_foreign);
-    Some(Condition::all().add(few).add(Expr::exists(foreign).not()))
+    Some((select, Expr::SubQuery(None, Box::new(count.into())).lte(CHUNK as i64)))
 }
 
 /// Sends it, and answers the written rows in key order.
-async fn send<E: EntityTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
+async fn send(
+    call: &Call<'_>,
     locked: SelectStatement,
     write: impl Into<SubQueryStatement>,
-) -> Result<Vec<QueryResult>, DbErr>
-where
-    E::Model: Tracked,
-{
+) -> Result<Vec<QueryResult>, DbErr> {
     let named = |name: &'static str, query: SubQueryStatement| {
         CommonTableExpression::new().table_name(name).query(query).to_owned()
     };
@@ -135,17 +95,13 @@ where
         .to_owned();
     let mut select = Query::select();
     select.column(Asterisk).from(WRITTEN);
-    for key in key_columns::<E>() {
-        select.order_by(key.as_str(), Order::Asc);
+    for key in call.definition.key_columns() {
+        select.order_by(*key, Order::Asc);
     }
-    let rows = txn.query_own(busy, StatementBuilder::build(&select.with(with), &txn.backend())).await;
-    withhold_for(E::Model::definition(), rows)
+    withhold_for(call.definition, call.query(&select.with(with)).await)
 }
 
-fn written<E: EntityTrait, T>(rows: Result<Vec<T>, DbErr>) -> Result<Option<Vec<T>>, DbErr>
-where
-    E::Model: Tracked,
-{
-    let rows = withhold_for(E::Model::definition(), rows)?;
+fn written<T>(call: &Call<'_>, rows: Result<Vec<T>, DbErr>) -> Result<Option<Vec<T>>, DbErr> {
+    let rows = withhold_for(call.definition, rows)?;
     Ok((!rows.is_empty()).then_some(rows))
 }

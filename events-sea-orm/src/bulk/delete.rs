@@ -2,19 +2,21 @@
 
 use std::marker::PhantomData;
 
-use sea_orm::{DbErr, DeleteResult, EntityTrait, QueryFilter, QueryTrait, StatementBuilder};
+use sea_orm::{DbErr, DeleteResult, EntityTrait, QueryFilter, sea_query::Query};
 
 use super::{
-    Filter, at_once, check_options,
-    keys::{Locked, has_key, read, select_keys},
+    Filter, at_once,
+    call::{Call, Row, Wanted, Written},
+    check_options,
+    keys::Locked,
     options,
 };
 use crate::{
     backend::Lock,
     record::{Change, SaveOptions},
-    saves::Target,
-    tracked::{RowImage, Tracked},
-    transaction::{Busy, EventTransaction},
+    saves::{Target, Unit},
+    tracked::{self, Tracked},
+    transaction::EventTransaction,
 };
 
 /// A tracked `delete_many`, made by [`EntityEvents`](super::EntityEvents).
@@ -44,86 +46,80 @@ where
         Self { filter: Filter::default(), options: SaveOptions::default(), entity: PhantomData }
     }
 
-    /// Deletes, and tells how many rows went.
+    /// Deletes, and tells how many rows went. Rows that the model cannot read go like any other.
     ///
     /// # Errors
-    /// A [`Refused`](crate::Refused) for rows of another team, before anything is deleted; else the database's, and
-    /// the unit of work is poisoned.
+    /// The database's, and the unit of work is poisoned.
     pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<DeleteResult, DbErr> {
+        let unit = self.open(db).await?;
+        let deleted = self.delete_in(unit.transaction(), Wanted::Nothing).await;
+        let gone = unit.close(deleted).await?;
         let mut result = DeleteResult::empty();
-        let count = |rows: Vec<E::Model>| result.rows_affected += rows.len() as u64;
-        self.delete(db.into(), count).await?;
+        result.rows_affected = gone.count;
         Ok(result)
     }
 
     /// Deletes, and answers the rows as they were. They are all held in memory.
     ///
     /// # Errors
-    /// As [`exec`](Self::exec).
+    /// As [`exec`](Self::exec); SeaORM's if a row is no model. In a unit of work the rows are deleted and recorded then,
+    /// and the unit can go on; on a connection nothing is deleted.
     pub async fn exec_with_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<E::Model>, DbErr> {
-        let mut gone = Vec::new();
-        self.delete(db.into(), |rows| gone.extend(rows)).await?;
-        Ok(gone)
+        let unit = self.open(db).await?;
+        let deleted = self.delete_in(unit.transaction(), Wanted::Rows).await;
+        unit.close(deleted.and_then(Written::models::<E>)).await
     }
 
-    async fn delete(self, target: Target<'_>, gone: impl FnMut(Vec<E::Model>)) -> Result<(), DbErr> {
+    async fn open<'a>(&self, db: impl Into<Target<'a>>) -> Result<Unit<'a>, DbErr> {
         check_options::<E::Model>(&self.options)?;
-        let unit = target.open().await?;
-        let deleted = self.delete_in(unit.transaction(), gone).await;
-        unit.close(deleted).await
+        db.into().open().await
     }
 
-    async fn delete_in(&self, txn: &EventTransaction, gone: impl FnMut(Vec<E::Model>)) -> Result<(), DbErr> {
+    async fn delete_in(&self, txn: &EventTransaction, wanted: Wanted) -> Result<Written, DbErr> {
         let definition = E::Model::definition();
+        tracked::know(definition);
         let busy = txn.begin_bulk().await?;
-        let doubt = txn.doubt_bulk();
-        match at_once::delete::<E>(txn, &busy, &self.filter).await {
-            Ok(None) => doubt.settle(),
-            Ok(Some(old)) => {
-                let recorded = self.record(txn, &busy, old, gone).await;
-                return txn.end_bulk(definition, recorded, doubt);
-            }
-            Err(error) => return txn.end_bulk(definition, Err(error), doubt),
-        }
-        let locked = Locked::<E>::find(txn, &busy, &self.filter, Lock::ForDelete).await?;
-        let doubt = txn.doubt_bulk();
-        let written = self.write(txn, &busy, locked, gone).await;
-        txn.end_bulk(definition, written, doubt)
+        delete_all(&Call { txn, busy: &busy, definition, options: &self.options, wanted }, &self.filter).await
     }
+}
 
-    async fn write(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        mut locked: Locked<E>,
-        mut gone: impl FnMut(Vec<E::Model>),
-    ) -> Result<(), DbErr> {
-        let definition = E::Model::definition();
-        for chunk in locked.chunks() {
-            let old = match chunk.rows {
-                Some(rows) => rows,
-                None => read::<E>(txn, busy, &select_keys::<E>(txn, chunk.keys, Lock::ForDelete)).await?,
-            };
-            let delete = E::delete_many().filter(has_key::<E>(chunk.keys)).into_query();
-            let delete = StatementBuilder::build(&delete, &txn.backend());
-            txn.execute_own(busy, delete, old.len(), definition).await?;
-            self.record(txn, busy, old, &mut gone).await?;
+async fn delete_all(call: &Call<'_>, filter: &Filter) -> Result<Written, DbErr> {
+    let (txn, definition) = (call.txn, call.definition);
+    let mut gone = Written::default();
+    let doubt = txn.doubt_bulk();
+    match at_once::delete(call, filter).await {
+        Ok(None) => doubt.settle(),
+        Ok(Some(old)) => {
+            let recorded = record(call, old, &mut gone).await;
+            return txn.end_bulk(definition, recorded, doubt).map(|()| gone);
         }
-        Ok(())
+        Err(error) => return txn.end_bulk(definition, Err(error), doubt).map(|()| gone),
     }
+    let locked = Locked::find(call, filter, Lock::ForDelete).await?;
+    let doubt = txn.doubt_bulk();
+    let written = write(call, locked, &mut gone).await;
+    txn.end_bulk(definition, written, doubt).map(|()| gone)
+}
 
-    async fn record(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        old: Vec<E::Model>,
-        mut gone: impl FnMut(Vec<E::Model>),
-    ) -> Result<(), DbErr> {
-        let recorder = txn.recorder(E::Model::definition(), &self.options)?;
-        for row in &old {
-            txn.record(&recorder, Change::Deleted(&RowImage::of(row)))?;
-        }
-        gone(old);
-        txn.spill(busy).await
+async fn write(call: &Call<'_>, mut locked: Locked, gone: &mut Written) -> Result<(), DbErr> {
+    for chunk in locked.chunks() {
+        let old = match chunk.rows {
+            Some(rows) => rows,
+            None => call.rows(call.query(&call.select_keys(chunk.keys, Lock::ForDelete)).await?)?,
+        };
+        let mut delete = Query::delete();
+        delete.from_table(call.definition.table_ref()).cond_where(call.definition.has_key(chunk.keys));
+        call.txn.execute_own(call.busy, call.build(&delete), old.len(), call.definition).await?;
+        record(call, old, gone).await?;
     }
+    Ok(())
+}
+
+async fn record(call: &Call<'_>, old: Vec<Row>, gone: &mut Written) -> Result<(), DbErr> {
+    let recorder = call.recorder()?;
+    for row in old {
+        call.txn.record(&recorder, Change::Deleted(&row.image))?;
+        gone.push(row, call.wanted);
+    }
+    call.txn.spill(call.busy).await
 }

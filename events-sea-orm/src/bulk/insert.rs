@@ -2,24 +2,25 @@
 
 use futures_util::future::join;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DbErr, EntityTrait, FromQueryResult, InsertManyResult, Iterable,
-    ModelTrait, PrimaryKeyTrait, QueryFilter, QueryTrait, StatementBuilder, TryFromU64, Value,
-    sea_query::{Expr, FromValueTuple, InsertStatement, IntoValueTuple, OnConflict, Query, ReturningClause},
+    ActiveModelTrait, DbErr, EntityTrait, InsertManyResult, PrimaryKeyTrait, QueryTrait, Value,
+    sea_query::{InsertStatement, OnConflict},
 };
 
 use super::{
-    MAX_BINDS, check_options,
-    keys::{arity, by_object, has_key, read},
+    MAX_BINDS,
+    call::{Call, Row, Wanted, Written},
+    check_options,
+    keys::by_object,
     options,
-    upsert::{Action, Written},
+    upsert::{Action, Changed},
 };
 use crate::{
     error::Refused,
     hooks,
-    record::{self, Change, SaveOptions},
+    record::{Change, SaveOptions},
     saves::Target,
-    tracked::{self, RowImage, Tracked},
-    transaction::{Busy, EventTransaction, Kind},
+    tracked::{self, Tracked},
+    transaction::{EventTransaction, Kind},
 };
 
 /// A tracked `insert_many`, made by [`EntityEvents`](super::EntityEvents).
@@ -43,20 +44,10 @@ const CHUNK: usize = 1_000;
 /// How many rows are recorded between two looks at what the database has answered.
 const AT_A_TIME: usize = 32;
 
-type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
-
 /// What SeaORM takes the key of such a row for.
 type Key<A> = <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 
-fn key_of<M: ModelTrait>(row: &M) -> <<M::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType {
-    FromValueTuple::from_value_tuple(row.get_primary_key_value())
-}
-
-/// All columns of the written rows.
-pub(super) fn all_columns<E: EntityTrait>() -> ReturningClause {
-    let columns = E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
-    Query::returning().exprs(columns)
-}
+type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
 impl<A: ActiveModelTrait> InsertMany<A>
 where
@@ -102,9 +93,10 @@ where
         if self.is_empty() {
             return Ok(result);
         }
-        let mut last = None;
-        self.insert(target, |rows| last = rows.last().map(key_of).or(last.take())).await?;
-        result.last_insert_id = Some(last.ok_or(DbErr::RecordNotInserted)?);
+        let last = |inserted: Written| inserted.keys::<A::Entity>()?.pop().ok_or(DbErr::RecordNotInserted);
+        let unit = target.open().await?;
+        let inserted = self.insert_in(unit.transaction(), Wanted::LastKey).await;
+        result.last_insert_id = Some(last(unit.close(inserted).await?)?);
         Ok(result)
     }
 
@@ -113,9 +105,12 @@ where
     /// # Errors
     /// As [`exec`](Self::exec), but that rows which are kept are none: they are not counted.
     pub async fn exec_without_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<u64, DbErr> {
-        let mut count = 0;
-        self.insert(db.into(), |rows| count += rows.len() as u64).await?;
-        Ok(count)
+        if self.is_empty() {
+            return Ok(0);
+        }
+        let unit = db.into().open().await?;
+        let inserted = self.insert_in(unit.transaction(), Wanted::Nothing).await;
+        Ok(unit.close(inserted).await?.count)
     }
 
     /// Inserts, and answers the keys of the rows that came or were updated.
@@ -123,22 +118,29 @@ where
     /// # Errors
     /// As [`exec_without_returning`](Self::exec_without_returning).
     pub async fn exec_with_returning_keys<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<Key<A>>, DbErr> {
-        let mut keys = Vec::with_capacity(self.models.len());
-        self.insert(db.into(), |rows| keys.extend(rows.iter().map(key_of))).await?;
-        Ok(keys)
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unit = db.into().open().await?;
+        let inserted = self.insert_in(unit.transaction(), Wanted::Keys).await;
+        unit.close(inserted.and_then(Written::keys::<A::Entity>)).await
     }
 
     /// Inserts, and answers the rows as the database holds them. They are all held in memory.
     ///
     /// # Errors
-    /// As [`exec_without_returning`](Self::exec_without_returning).
+    /// As [`exec_without_returning`](Self::exec_without_returning); SeaORM's if a row is no model. In a unit of work the rows
+    /// are inserted and recorded then, and the unit can go on; on a connection nothing is inserted.
     pub async fn exec_with_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<Model<A>>, DbErr> {
-        let mut inserted = Vec::with_capacity(self.models.len());
-        self.insert(db.into(), |rows| inserted.extend(rows)).await?;
-        Ok(inserted)
+        if self.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unit = db.into().open().await?;
+        let inserted = self.insert_in(unit.transaction(), Wanted::Rows).await;
+        unit.close(inserted.and_then(Written::models::<A::Entity>)).await
     }
 
-    async fn insert(self, target: Target<'_>, inserted: impl FnMut(Vec<Model<A>>)) -> Result<(), DbErr> {
+    async fn insert_in(self, txn: &EventTransaction, wanted: Wanted) -> Result<Written, DbErr> {
         check_options::<Model<A>>(&self.options)?;
         let Self { mut models, on_conflict, options } = self;
         let action = on_conflict.as_ref().map(Action::new).transpose()?;
@@ -146,11 +148,9 @@ where
             models = action.check(models)?;
         }
         if models.is_empty() {
-            return Ok(());
+            return Ok(Written::default());
         }
-        let unit = target.open().await?;
-        let done = insert_in(unit.transaction(), models, action, &options, inserted).await;
-        unit.close(done).await
+        insert_in(txn, models, action, &options, wanted).await
     }
 }
 
@@ -159,8 +159,8 @@ async fn insert_in<A: ActiveModelTrait>(
     models: Vec<A>,
     action: Option<Action<A>>,
     options: &SaveOptions,
-    inserted: impl FnMut(Vec<Model<A>>),
-) -> Result<(), DbErr>
+    wanted: Wanted,
+) -> Result<Written, DbErr>
 where
     Model<A>: Tracked,
 {
@@ -169,23 +169,25 @@ where
     for model in &models {
         hooks::check_values(model, definition, Kind::Insert)?;
         hooks::check_team(model, definition, Kind::Insert, &tracked::key_of(model), txn)?;
+        let sizes = hooks::sizes_of(model, definition, Kind::Insert);
+        sizes.check(definition, Kind::Insert, None, txn.events().event_limit())?;
     }
     if let Some(action) = &action {
         action.check_places(txn.backend(), &models)?;
     }
     let busy = txn.begin_bulk().await?;
+    let call = Call { txn, busy: &busy, definition, options, wanted };
     let doubt = txn.doubt_bulk();
-    let written = write_all(txn, &busy, models, action, options, inserted).await;
-    txn.end_bulk(definition, written, doubt)
+    let mut inserted = Written::default();
+    let written = write_all(&call, models, action, &mut inserted).await;
+    txn.end_bulk(definition, written, doubt).map(|()| inserted)
 }
 
 async fn write_all<A: ActiveModelTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
+    call: &Call<'_>,
     models: Vec<A>,
     action: Option<Action<A>>,
-    options: &SaveOptions,
-    mut inserted: impl FnMut(Vec<Model<A>>),
+    inserted: &mut Written,
 ) -> Result<(), DbErr>
 where
     Model<A>: Tracked,
@@ -196,70 +198,51 @@ where
         let next = chunks.next();
         let is_last = next.is_none();
         let write = async {
-            txn.spill(busy).await?;
-            match next {
-                Some(chunk) => write_chunk(txn, busy, &action, chunk).await,
-                None => Ok(Vec::new()),
+            call.txn.spill(call.busy).await?;
+            match (next, &action) {
+                (Some(chunk), Some(action)) => action.write(call, chunk).await,
+                (Some(chunk), None) => {
+                    let rows = write(call, chunk).await?.into_iter();
+                    Ok(rows.map(|new| Changed { old: None, new }).collect())
+                }
+                (None, _) => Ok(Vec::new()),
             }
         };
         // The database writes a chunk while the events of the one before are made.
-        let (next_written, recorded) = join(write, record_chunk(txn, options, written)).await;
-        inserted(recorded?);
+        let (next_written, recorded) = join(write, record_chunk(call, written, inserted)).await;
+        recorded?;
         written = next_written?;
         if is_last {
-            return txn.spill(busy).await;
+            return call.txn.spill(call.busy).await;
         }
     }
 }
 
-async fn write_chunk<A: ActiveModelTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
-    action: &Option<Action<A>>,
-    chunk: Vec<A>,
-) -> Result<Vec<Written<Model<A>>>, DbErr>
-where
-    Model<A>: Tracked,
-{
-    if let Some(action) = action {
-        return action.write(txn, busy, chunk).await;
-    }
-    Ok(write(txn, busy, chunk).await?.into_iter().map(|new| Written { old: None, new }).collect())
-}
-
-/// Records some rows at a time: what is on its way meanwhile goes on in between. Answers the rows as they are.
-async fn record_chunk<M: Tracked>(
-    txn: &EventTransaction,
-    options: &SaveOptions,
-    written: Vec<Written<M>>,
-) -> Result<Vec<M>, DbErr> {
-    let definition = M::definition();
-    let recorder = txn.recorder(definition, options)?;
-    let mut rows = Vec::with_capacity(written.len());
-    // By value: a reference that is kept over the wait would ask models to be `Sync`.
+/// Records some rows at a time: what is on its way meanwhile goes on in between.
+async fn record_chunk(call: &Call<'_>, written: Vec<Changed>, inserted: &mut Written) -> Result<(), DbErr> {
+    let recorder = call.recorder()?;
+    // By value: a reference that is kept over the wait would ask rows to be `Sync`.
     let mut written = written.into_iter();
     while written.len() > 0 {
-        for Written { old, new } in written.by_ref().take(AT_A_TIME) {
-            let image = RowImage::of(&new);
-            match old.as_ref().map(RowImage::of) {
-                Some(old) => {
-                    record::same_team(definition, &old, &image)?;
-                    txn.record(&recorder, Change::Updated(&old, &image))?;
-                }
-                None => txn.record(&recorder, Change::Created(&image))?,
+        for Changed { old, new } in written.by_ref().take(AT_A_TIME) {
+            match &old {
+                Some(old) => call.record_update(&recorder, old, &new.image)?,
+                None => call.txn.record(&recorder, Change::Created(&new.image))?,
             }
-            rows.push(new);
+            inserted.push(new, call.wanted);
         }
         tokio::task::yield_now().await;
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Rows in chunks that one statement can bind; rows with a key and rows without one apart, since where nothing is
 /// returned their keys are found in different ways.
-fn chunks<A: ActiveModelTrait>(models: Vec<A>) -> Vec<Vec<A>> {
-    let columns = <A::Entity as EntityTrait>::Column::iter().count();
-    let size = CHUNK.min(MAX_BINDS / columns.max(1)).max(1);
+fn chunks<A: ActiveModelTrait>(models: Vec<A>) -> Vec<Vec<A>>
+where
+    Model<A>: Tracked,
+{
+    let size = CHUNK.min(MAX_BINDS / Model::<A>::definition().width().max(1)).max(1);
     let mut chunks: Vec<(bool, Vec<A>)> = Vec::new();
     for model in models {
         let has_key = tracked::key_of(&model).is_some();
@@ -272,43 +255,39 @@ fn chunks<A: ActiveModelTrait>(models: Vec<A>) -> Vec<Vec<A>> {
 }
 
 /// Inserts these rows, and answers what the database made of them.
-pub(super) async fn write<A: ActiveModelTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
-    models: Vec<A>,
-) -> Result<Vec<Model<A>>, DbErr>
+pub(super) async fn write<A: ActiveModelTrait>(call: &Call<'_>, models: Vec<A>) -> Result<Vec<Row>, DbErr>
 where
     Model<A>: Tracked,
 {
     let count = models.len();
-    let definition = Model::<A>::definition();
+    let keys: Option<Vec<Vec<Value>>> = models.iter().map(tracked::key_of).collect();
+    let insert: InsertStatement = A::Entity::insert_many(models).into_query();
+    send(call, insert, keys.map(|keys| keys.concat()), count).await
+}
+
+async fn send(
+    call: &Call<'_>,
+    mut insert: InsertStatement,
+    keys: Option<Vec<Value>>,
+    count: usize,
+) -> Result<Vec<Row>, DbErr> {
+    let definition = call.definition;
     let unexpected = || DbErr::from(Refused::UnexpectedRow { object_type: definition.object_type() });
-    let keys: Option<Vec<Value>> =
-        models.iter().map(tracked::key_of).collect::<Option<Vec<_>>>().map(|keys| keys.concat());
-    let mut insert: InsertStatement = A::Entity::insert_many(models).into_query();
-    let rows = if txn.backend().support_returning() {
-        insert.returning(all_columns::<A::Entity>());
-        let rows = txn.query_own(busy, StatementBuilder::build(&insert, &txn.backend())).await?;
-        rows.iter().map(|row| Model::<A>::from_query_result(row, "")).collect::<Result<Vec<_>, _>>()?
+    let rows = if call.txn.backend().support_returning() {
+        insert.returning(definition.returning(call.is_whole()));
+        call.rows(call.query(&insert).await?)?
     } else {
-        let insert = StatementBuilder::build(&insert, &txn.backend());
-        let result = txn.execute_own(busy, insert, count, definition).await?;
+        let result = call.txn.execute_own(call.busy, call.build(&insert), count, definition).await?;
         let keys = match keys {
             Some(keys) => keys,
             // The database counts up by one for each row of a plain INSERT.
-            None => counted::<A>(result.last_insert_id(), count).ok_or_else(unexpected)?,
+            None => definition.counted_keys(result.last_insert_id(), count).ok_or_else(unexpected)?,
         };
-        let select = A::Entity::find().filter(has_key::<A::Entity>(&keys)).into_query();
-        let mut by_object = by_object(read::<A::Entity>(txn, busy, &select).await?);
-        let objects = keys.chunks(arity::<A::Entity>()).map(|key| definition.object(key).object_id);
+        let mut select = call.select();
+        select.cond_where(definition.has_key(&keys));
+        let mut by_object = by_object(definition, call.rows(call.query(&select).await?)?);
+        let objects = keys.chunks(definition.key_columns().len().max(1)).map(|key| definition.object_id(key));
         objects.filter_map(|object| by_object.remove(&object)).collect()
     };
     if rows.len() == count { Ok(rows) } else { Err(unexpected()) }
-}
-
-/// The keys that the database made, from the first of them.
-fn counted<A: ActiveModelTrait>(first: u64, count: usize) -> Option<Vec<Value>> {
-    let key =
-        |n: u64| Some(Key::<A>::try_from_u64(first.checked_add(n)?).ok()?.into_value_tuple().into_iter());
-    (0..count as u64).map(key).collect::<Option<Vec<_>>>().map(|keys| keys.into_iter().flatten().collect())
 }

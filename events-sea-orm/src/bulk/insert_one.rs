@@ -2,16 +2,11 @@
 
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, Insert, InsertResult,
-    Inserter, IntoActiveModel, ModelTrait, QueryFilter, QueryResult, QueryTrait, Statement, StatementBuilder,
-    sea_query::{InsertStatement, OnConflict, SelectStatement},
+    Inserter, IntoActiveModel, PrimaryKeyTrait, QueryResult, Statement, StatementBuilder,
+    sea_query::{InsertStatement, IntoValueTuple, OnConflict, SelectStatement},
 };
 
-use super::{
-    check_options,
-    insert::{InsertMany, all_columns},
-    keys::has_key,
-    options,
-};
+use super::{check_options, insert::InsertMany, options};
 use crate::{
     hooks,
     record::SaveOptions,
@@ -35,6 +30,10 @@ impl<A> std::fmt::Debug for InsertOne<A> {
         f.debug_struct("InsertOne").field("options", &self.options).finish_non_exhaustive()
     }
 }
+
+/// What SeaORM takes the key of such a row for.
+pub(super) type Key<A> =
+    <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
@@ -112,8 +111,8 @@ where
     }
 
     async fn exec_upsert(self, txn: &EventTransaction) -> Result<InsertResult<A>, DbErr> {
-        let rows = self.into_many().exec_with_returning(txn).await?;
-        inserted(rows.last(), txn).await
+        let mut keys = self.into_many().exec_with_returning_keys(txn).await?;
+        inserted(keys.pop(), txn).await
     }
 }
 
@@ -131,23 +130,29 @@ where
     Ok(Insert::one(active))
 }
 
-/// What SeaORM answers of an insert whose last row is this one. Nobody but SeaORM can make an [`InsertResult`], and it
+/// What SeaORM answers of an insert whose last row has this key. Nobody but SeaORM can make an [`InsertResult`], and it
 /// makes one of a row that it reads, so the row is read once more.
 pub(super) async fn inserted<A: ActiveModelTrait>(
-    row: Option<&Model<A>>,
+    key: Option<Key<A>>,
     txn: &EventTransaction,
-) -> Result<InsertResult<A>, DbErr> {
-    let row = row.ok_or(DbErr::RecordNotInserted)?;
-    let key: Vec<_> = row.get_primary_key_value().into_iter().collect();
-    let select = A::Entity::find().filter(has_key::<A::Entity>(&key)).into_query();
+) -> Result<InsertResult<A>, DbErr>
+where
+    Model<A>: Tracked,
+{
+    let key = key.ok_or(DbErr::RecordNotInserted)?;
+    let key: Vec<_> = key.into_value_tuple().into_iter().collect();
+    let select = Model::<A>::definition().select_row(&key);
     let answers = Answers { txn, ask: Ask::Written(Box::new(select)) };
     Inserter::new(None, InsertStatement::new()).exec(&answers).await
 }
 
 /// SeaORM has the key alone returned; the event needs the row.
-fn widen<A: ActiveModelTrait>(insert: &InsertStatement) -> InsertStatement {
+fn widen<A: ActiveModelTrait>(insert: &InsertStatement) -> InsertStatement
+where
+    Model<A>: Tracked,
+{
     let mut insert = insert.clone();
-    insert.returning(all_columns::<A::Entity>());
+    insert.returning(Model::<A>::definition().returning(false));
     insert
 }
 

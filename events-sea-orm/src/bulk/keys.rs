@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ColumnTrait, Condition, DbErr, EntityTrait, ExprTrait, FromQueryResult, Iterable, PrimaryKeyToColumn,
-    QueryFilter, QueryOrder, QuerySelect, QueryTrait, StatementBuilder, Value,
-    sea_query::{Expr, SelectStatement, ValueTuple},
+    DbErr, Value,
+    sea_query::{Order, SelectStatement},
 };
 
-use super::{CHUNK, Filter, MAX_BINDS};
+use super::{
+    CHUNK, Filter, MAX_BINDS,
+    call::{Call, Row},
+};
 use crate::{
     backend::{self, Lock},
     record,
-    tracked::{RowImage, Tracked},
-    transaction::{Busy, EventTransaction},
+    tracked::Definition,
     withhold::withhold_for,
 };
 
@@ -21,66 +22,45 @@ use crate::{
 const KEPT: usize = 4;
 
 /// Locked rows, in key order: their keys, and what the first of them hold.
-pub(super) struct Locked<E: EntityTrait> {
+pub(super) struct Locked {
     /// One key after the other.
     keys: Vec<Value>,
+    /// How many parts a key has.
+    arity: usize,
     /// The first pages. They need not be read again; more would cost memory.
-    rows: Vec<Vec<E::Model>>,
+    rows: Vec<Vec<Row>>,
 }
 
 /// Some of them, to be written at once.
-pub(super) struct Chunk<'a, E: EntityTrait> {
+pub(super) struct Chunk<'a> {
     pub(super) keys: &'a [Value],
-    pub(super) rows: Option<Vec<E::Model>>,
-}
-
-pub(super) fn key_columns<E: EntityTrait>() -> impl Iterator<Item = E::Column> {
-    E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column)
-}
-
-pub(super) fn arity<E: EntityTrait>() -> usize {
-    E::PrimaryKey::iter().count()
+    pub(super) rows: Option<Vec<Row>>,
 }
 
 /// How many rows one statement can name; pages of the search are of the same size.
-fn chunk_size<E: EntityTrait>() -> usize {
-    CHUNK.min(MAX_BINDS / arity::<E>())
+fn chunk_size(arity: usize) -> usize {
+    CHUNK.min(MAX_BINDS / arity.max(1))
 }
 
-impl<E: EntityTrait> Locked<E>
-where
-    E::Model: Tracked,
-{
-    /// Locks the rows that match, page by page, and keeps their keys. Refuses rows of another team: nothing is written
-    /// yet.
-    pub(super) async fn find(
-        txn: &EventTransaction,
-        busy: &Busy,
-        filter: &Filter,
-        lock: Lock,
-    ) -> Result<Self, DbErr> {
+impl Locked {
+    /// Locks the rows of the context's team that match, page by page, and keeps their keys.
+    pub(super) async fn find(call: &Call<'_>, filter: &Filter, lock: Lock) -> Result<Self, DbErr> {
         // The filter and the rows may hold redacted values, and errors quote both.
-        withhold_for(E::Model::definition(), Self::find_all(txn, busy, filter, lock).await)
+        withhold_for(call.definition, Self::find_all(call, filter, lock).await)
     }
 
-    async fn find_all(
-        txn: &EventTransaction,
-        busy: &Busy,
-        filter: &Filter,
-        lock: Lock,
-    ) -> Result<Self, DbErr> {
-        let definition = E::Model::definition();
-        let team = txn.team_scope();
-        let mut locked = Self { keys: Vec::new(), rows: Vec::new() };
+    async fn find_all(call: &Call<'_>, filter: &Filter, lock: Lock) -> Result<Self, DbErr> {
+        let team = call.txn.team_scope();
+        let arity = call.definition.key_columns().len();
+        let mut locked = Self { keys: Vec::new(), arity, rows: Vec::new() };
         loop {
-            let page = Self::page(txn, filter, locked.last(), lock);
-            let rows = read::<E>(txn, busy, &page).await?;
+            let page = page(call, filter, locked.last(), lock);
+            let rows = call.rows(call.query(&page).await?)?;
             for row in &rows {
-                let row = RowImage::of(row);
-                record::team_of(definition, &row, &team)?;
-                locked.keys.extend(row.key);
+                record::team_of(call.definition, &row.image, &team)?;
+                locked.keys.extend(row.image.key.iter().cloned());
             }
-            let is_last = rows.len() < chunk_size::<E>();
+            let is_last = rows.len() < chunk_size(arity);
             if locked.rows.len() < KEPT {
                 locked.rows.push(rows);
             }
@@ -90,82 +70,39 @@ where
         }
     }
 
-    fn page(txn: &EventTransaction, filter: &Filter, after: Option<&[Value]>, lock: Lock) -> SelectStatement {
-        let mut select =
-            E::find().filter(Condition::all().add(filter.0.clone())).limit(chunk_size::<E>() as u64);
-        if let Some(key) = after {
-            select = select.filter(is_after::<E>(key));
-        }
-        for column in key_columns::<E>() {
-            select = select.order_by_asc(column);
-        }
-        let mut select = select.into_query();
-        if let Some(lock) = backend::lock(txn.backend(), lock) {
-            select.lock(lock);
-        }
-        select
-    }
-
     fn last(&self) -> Option<&[Value]> {
-        self.keys.len().checked_sub(arity::<E>()).map(|start| &self.keys[start..])
+        self.keys
+            .len()
+            .checked_sub(self.arity)
+            .filter(|_| !self.keys.is_empty())
+            .map(|start| &self.keys[start..])
     }
 
     /// The rows in chunks of a size that one statement can name.
-    pub(super) fn chunks(&mut self) -> impl Iterator<Item = Chunk<'_, E>> {
+    pub(super) fn chunks(&mut self) -> impl Iterator<Item = Chunk<'_>> {
         let mut rows = std::mem::take(&mut self.rows).into_iter();
-        let keys = self.keys.chunks(chunk_size::<E>() * arity::<E>());
+        let keys = self.keys.chunks((chunk_size(self.arity) * self.arity).max(1));
         keys.map(move |keys| Chunk { keys, rows: rows.next() })
     }
 }
 
-/// The condition of rows that come after this key.
-fn is_after<E: EntityTrait>(key: &[Value]) -> Condition {
-    let columns: Vec<E::Column> = key_columns::<E>().collect();
-    let mut any = Condition::any();
-    for (i, last) in key.iter().enumerate() {
-        let before = columns[..i].iter().zip(key).map(|(column, value)| column.eq(value.clone()));
-        let all = before.fold(Condition::all(), Condition::add);
-        any = any.add(all.add(columns[i].gt(last.clone())));
+fn page(call: &Call<'_>, filter: &Filter, after: Option<&[Value]>, lock: Lock) -> SelectStatement {
+    let definition = call.definition;
+    let mut select = call.select();
+    select.cond_where(filter.of_team(call)).limit(chunk_size(definition.key_columns().len()) as u64);
+    if let Some(key) = after {
+        select.cond_where(definition.is_after(key));
     }
-    any
-}
-
-/// The condition of the rows of these keys.
-pub(super) fn has_key<E: EntityTrait>(keys: &[Value]) -> Condition {
-    let columns: Vec<E::Column> = key_columns::<E>().collect();
-    let condition = Condition::all();
-    if let [column] = columns.as_slice() {
-        return condition.add(column.is_in(keys.iter().cloned()));
+    for key in definition.key_exprs() {
+        select.order_by_expr(key, Order::Asc);
     }
-    let tuple = Expr::tuple(columns.iter().map(|column| Expr::col(column.as_column_ref())));
-    let keys = keys.chunks(columns.len()).map(|key| ValueTuple::Many(key.to_vec()));
-    condition.add(tuple.in_tuples(keys))
-}
-
-/// What the rows of this SELECT hold.
-pub(super) async fn read<E: EntityTrait>(
-    txn: &EventTransaction,
-    busy: &Busy,
-    select: &SelectStatement,
-) -> Result<Vec<E::Model>, DbErr> {
-    let rows = txn.query_own(busy, StatementBuilder::build(select, &txn.backend())).await?;
-    rows.iter().map(|row| E::Model::from_query_result(row, "")).collect()
-}
-
-/// Rows by the identifiers of their objects: databases answer in any order.
-pub(super) fn by_object<M: Tracked>(rows: Vec<M>) -> HashMap<String, M> {
-    rows.into_iter().map(|row| (row.object().object_id, row)).collect()
-}
-
-/// The rows of these keys, which are locked already; a locking read is one of now, whatever the isolation level.
-pub(super) fn select_keys<E: EntityTrait>(
-    txn: &EventTransaction,
-    keys: &[Value],
-    lock: Lock,
-) -> SelectStatement {
-    let mut select = E::find().filter(has_key::<E>(keys)).into_query();
-    if let Some(lock) = backend::lock(txn.backend(), lock) {
+    if let Some(lock) = backend::lock(call.txn.backend(), lock) {
         select.lock(lock);
     }
     select
+}
+
+/// Rows by the identifiers of their objects: databases answer in any order.
+pub(super) fn by_object(definition: &Definition, rows: Vec<Row>) -> HashMap<String, Row> {
+    rows.into_iter().map(|row| (definition.object_id(&row.image.key), row)).collect()
 }

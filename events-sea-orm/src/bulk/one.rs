@@ -7,7 +7,11 @@ use sea_orm::{
     sea_query::{Expr, IntoValueTuple},
 };
 
-use super::{DeleteMany, Filter, UpdateMany, check_options, keys::has_key};
+use super::{
+    DeleteMany, Filter, UpdateMany,
+    call::{Wanted, Written},
+    check_options,
+};
 use crate::{
     hooks,
     saves::Target,
@@ -18,9 +22,12 @@ use crate::{
 type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
 /// The condition of the row of this model, as long as its key is set.
-fn is_row<A: ActiveModelTrait>(active: &A, context: &'static str) -> Result<Condition, DbErr> {
+fn is_row<A: ActiveModelTrait>(active: &A, context: &'static str) -> Result<Condition, DbErr>
+where
+    Model<A>: Tracked,
+{
     let key = tracked::key_of(active).ok_or(DbErr::PrimaryKeyNotSet { ctx: context })?;
-    Ok(has_key::<A::Entity>(&key))
+    Ok(Model::<A>::definition().has_key(&key))
 }
 
 /// A tracked `Entity::update`, made by [`EntityEvents`](super::EntityEvents).
@@ -94,7 +101,7 @@ where
     pub async fn exec_without_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<UpdateResult, DbErr> {
         let is_row = is_row(&self.active, "UpdateOne")?;
         let unit = db.into().open().await?;
-        let updated = self.update_in(is_row, unit.transaction()).await.map(|row| {
+        let updated = self.update_in(is_row, unit.transaction(), Wanted::Nothing).await.map(|row| {
             let mut result = UpdateResult::default();
             result.rows_affected = u64::from(row.is_some());
             result
@@ -103,8 +110,8 @@ where
     }
 
     async fn exec_in(self, is_row: Condition, txn: &EventTransaction) -> Result<Model<A>, DbErr> {
-        if let Some(row) = self.update_in(is_row.clone(), txn).await? {
-            return Ok(row);
+        if let Some(updated) = self.update_in(is_row.clone(), txn, Wanted::Rows).await? {
+            return updated.models::<A::Entity>()?.into_iter().next().ok_or(DbErr::RecordNotUpdated);
         }
         let missing = || DbErr::RecordNotFound("Failed to find updated item".to_owned());
         A::Entity::find().filter(is_row).one(txn).await?.ok_or_else(missing)
@@ -115,7 +122,8 @@ where
         mut self,
         is_row: Condition,
         txn: &EventTransaction,
-    ) -> Result<Option<Model<A>>, DbErr> {
+        wanted: Wanted,
+    ) -> Result<Option<Written>, DbErr> {
         let definition = Model::<A>::definition();
         check_options::<Model<A>>(&self.update.options)?;
         hooks::check_values(&self.active, definition, Kind::Update)?;
@@ -136,8 +144,8 @@ where
         if self.update.sets_nothing() {
             return Ok(None);
         }
-        let updated = self.update.filter(is_row).exec_with_returning(txn).await?;
-        updated.into_iter().next().ok_or(DbErr::RecordNotUpdated).map(Some)
+        let updated = self.update.filter(is_row).update_in(txn, wanted).await?;
+        if updated.count == 0 { Err(DbErr::RecordNotUpdated) } else { Ok(Some(updated)) }
     }
 }
 
@@ -173,7 +181,7 @@ where
     fn of(key: Option<Vec<Value>>) -> Self {
         let delete = DeleteMany::new();
         match key {
-            Some(key) => Self { delete: delete.filter(has_key::<E>(&key)), has_key: true },
+            Some(key) => Self { delete: delete.filter(E::Model::definition().has_key(&key)), has_key: true },
             None => Self { delete, has_key: false },
         }
     }

@@ -118,8 +118,8 @@ where
         }
         let unit = db.into().open().await?;
         let txn = unit.transaction();
-        let result = match self.0.exec_with_returning(txn).await {
-            Ok(rows) => inserted(rows.last(), txn).await,
+        let result = match self.0.exec_with_returning_keys(txn).await {
+            Ok(mut keys) => inserted(keys.pop(), txn).await,
             Err(error) => Err(error),
         };
         unit.close(tried(result)).await

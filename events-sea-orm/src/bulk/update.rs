@@ -1,23 +1,26 @@
 //! `update_many_with_events`.
 
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, DbErr, EntityTrait, FromQueryResult, IdenStatic, Iterable,
-    QueryFilter, QueryTrait, StatementBuilder, UpdateResult, Value,
-    sea_query::{Expr, Query, UpdateStatement},
+    ActiveModelTrait, ActiveValue, ColumnTrait, DbErr, EntityTrait, IdenStatic, Iterable, QueryFilter,
+    UpdateResult, Value,
+    sea_query::{Expr, UpdateStatement},
 };
 
 use super::{
-    Filter, at_once, check_options,
-    keys::{Locked, by_object, has_key, key_columns, read, select_keys},
+    Filter, at_once,
+    call::{Call, Row, Wanted, Written},
+    check_options,
+    keys::{Locked, by_object},
     options,
 };
 use crate::{
     backend::Lock,
     error::Refused,
-    record::{self, Change, Recorder, SaveOptions},
+    hooks,
+    record::{SaveOptions, Sizes},
     saves::Target,
-    tracked::{RowImage, TeamSource, Tracked},
-    transaction::{Busy, EventTransaction},
+    tracked::{self, RowImage, TeamSource, Tracked},
+    transaction::{EventTransaction, Kind},
 };
 
 /// A tracked `update_many`, made by [`EntityEvents`](super::EntityEvents).
@@ -75,26 +78,36 @@ where
         self
     }
 
-    /// Updates, and tells how many rows matched. With nothing set nothing is sent.
+    /// Updates, and tells how many rows matched. With nothing set nothing is sent. Rows that the model cannot read are
+    /// updated like any other.
     ///
     /// # Errors
-    /// [`Refused::FixedColumn`] for a column that names the object or its team, and a [`Refused`] for rows of another
-    /// team, before anything is updated; else the database's, and the unit of work is poisoned.
+    /// [`Refused::FixedColumn`] for a column that names the object or its team, [`Refused::Value`] for a value that cannot
+    /// be recorded, before anything is updated; else the database's, and the unit of work is poisoned.
     pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<UpdateResult, DbErr> {
+        self.check()?;
         let mut result = UpdateResult::default();
-        let count = |rows: Vec<E::Model>| result.rows_affected += rows.len() as u64;
-        self.update(db.into(), count).await?;
+        if !self.values.is_empty() {
+            let unit = db.into().open().await?;
+            let updated = self.update_in(unit.transaction(), Wanted::Nothing).await;
+            result.rows_affected = unit.close(updated).await?.count;
+        }
         Ok(result)
     }
 
     /// Updates, and answers the rows as they are now, in key order. They are all held in memory.
     ///
     /// # Errors
-    /// As [`exec`](Self::exec).
+    /// As [`exec`](Self::exec); SeaORM's if a row is no model. In a unit of work the rows are updated and recorded then,
+    /// and the unit can go on; on a connection nothing is updated.
     pub async fn exec_with_returning<'a>(self, db: impl Into<Target<'a>>) -> Result<Vec<E::Model>, DbErr> {
-        let mut updated = Vec::new();
-        self.update(db.into(), |rows| updated.extend(rows)).await?;
-        Ok(updated)
+        self.check()?;
+        if self.values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unit = db.into().open().await?;
+        let updated = self.update_in(unit.transaction(), Wanted::Rows).await;
+        unit.close(updated.and_then(Written::models::<E>)).await
     }
 
     fn check(&self) -> Result<(), DbErr> {
@@ -104,6 +117,11 @@ where
             definition.key_columns().contains(&column.as_str())
                 || definition.team() == TeamSource::Column(column.as_str())
         };
+        for (column, expr) in &self.values {
+            if let Some(value) = plain_value(expr) {
+                hooks::check_value(definition, column.as_str(), value)?;
+            }
+        }
         match self.values.iter().find(|(column, _)| is_fixed(column)) {
             Some((column, _)) => {
                 let object_type = definition.object_type();
@@ -113,127 +131,115 @@ where
         }
     }
 
-    async fn update(self, target: Target<'_>, updated: impl FnMut(Vec<E::Model>)) -> Result<(), DbErr> {
+    /// Updates in this unit of work.
+    pub(super) async fn update_in(&self, txn: &EventTransaction, wanted: Wanted) -> Result<Written, DbErr> {
         self.check()?;
-        if self.values.is_empty() {
-            return Ok(());
-        }
-        let unit = target.open().await?;
-        let done = self.update_in(unit.transaction(), updated).await;
-        unit.close(done).await
-    }
-
-    async fn update_in(
-        &self,
-        txn: &EventTransaction,
-        updated: impl FnMut(Vec<E::Model>),
-    ) -> Result<(), DbErr> {
         let definition = E::Model::definition();
-        let busy = txn.begin_bulk().await?;
-        let doubt = txn.doubt_bulk();
-        match at_once::update::<E>(txn, &busy, &self.filter, &self.values).await {
-            Ok(None) => doubt.settle(),
-            Ok(Some(changes)) => {
-                let recorded = self.record_all(txn, &busy, changes, updated).await;
-                return txn.end_bulk(definition, recorded, doubt);
+        tracked::know(definition);
+        let mut sizes = Sizes::default();
+        for (column, expr) in &self.values {
+            if let Some(value) = plain_value(expr) {
+                sizes.add(definition, column.as_str(), value);
             }
-            Err(error) => return txn.end_bulk(definition, Err(error), doubt),
         }
-        let locked = Locked::<E>::find(txn, &busy, &self.filter, Lock::ForUpdate).await?;
-        let doubt = txn.doubt_bulk();
-        let written = self.write_all(txn, &busy, locked, updated).await;
-        txn.end_bulk(definition, written, doubt)
-    }
-
-    async fn record_all(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        changes: Vec<(E::Model, E::Model)>,
-        mut updated: impl FnMut(Vec<E::Model>),
-    ) -> Result<(), DbErr> {
-        let recorder = txn.recorder(E::Model::definition(), &self.options)?;
-        for (old, new) in &changes {
-            record_one(txn, &recorder, old, new)?;
-        }
-        updated(changes.into_iter().map(|(_, new)| new).collect());
-        txn.spill(busy).await
-    }
-
-    async fn write_all(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        mut locked: Locked<E>,
-        mut updated: impl FnMut(Vec<E::Model>),
-    ) -> Result<(), DbErr> {
-        for chunk in locked.chunks() {
-            let old = match chunk.rows {
-                Some(rows) => rows,
-                None => read::<E>(txn, busy, &select_keys::<E>(txn, chunk.keys, Lock::ForUpdate)).await?,
-            };
-            let new = self.write(txn, busy, chunk.keys).await?;
-            let recorder = txn.recorder(E::Model::definition(), &self.options)?;
-            updated(record_chunk(txn, &recorder, &old, new)?);
-            txn.spill(busy).await?;
-        }
-        Ok(())
-    }
-
-    /// Writes the rows of these keys, and answers what they hold now.
-    async fn write(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        keys: &[Value],
-    ) -> Result<Vec<E::Model>, DbErr> {
+        sizes.check(definition, Kind::Update, None, txn.events().event_limit())?;
+        let busy = txn.begin_bulk().await?;
         let mut update = UpdateStatement::new();
-        update.table(E::default().table_ref()).cond_where(has_key::<E>(keys));
+        update.table(definition.table_ref());
         for (column, expr) in &self.values {
             update.value(*column, expr.clone());
         }
-        if txn.backend().support_returning() {
-            let columns = E::Column::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
-            update.returning(Query::returning().exprs(columns));
-            let rows = txn.query_own(busy, StatementBuilder::build(&update, &txn.backend())).await?;
-            return rows.iter().map(|row| E::Model::from_query_result(row, "")).collect();
+        let call = Call { txn, busy: &busy, definition, options: &self.options, wanted };
+        update_all(&call, &self.filter, update).await
+    }
+}
+
+async fn update_all(call: &Call<'_>, filter: &Filter, update: UpdateStatement) -> Result<Written, DbErr> {
+    let (txn, definition) = (call.txn, call.definition);
+    let mut updated = Written::default();
+    let doubt = txn.doubt_bulk();
+    match at_once::update(call, filter, update.clone()).await {
+        Ok(None) => doubt.settle(),
+        Ok(Some(changes)) => {
+            let recorded = record_all(call, changes, &mut updated).await;
+            return txn.end_bulk(definition, recorded, doubt).map(|()| updated);
         }
-        let expected = keys.len() / key_columns::<E>().count();
-        let update = StatementBuilder::build(&update, &txn.backend());
-        txn.execute_own(busy, update, expected, E::Model::definition()).await?;
-        // Without a lock: the rows are this unit's own, and a locking scan would wait for others' rows in between.
-        read::<E>(txn, busy, &E::find().filter(has_key::<E>(keys)).into_query()).await
+        Err(error) => return txn.end_bulk(definition, Err(error), doubt).map(|()| updated),
     }
+    let locked = Locked::find(&call.of_images(), filter, Lock::ForUpdate).await?;
+    let doubt = txn.doubt_bulk();
+    let written = write_all(call, locked, &update, &mut updated).await;
+    txn.end_bulk(definition, written, doubt).map(|()| updated)
 }
 
-/// Records what changed, row by row, and answers the new rows in the order of the old ones.
-fn record_chunk<M: Tracked>(
-    txn: &EventTransaction,
-    recorder: &Recorder<'_>,
-    old: &[M],
-    new: Vec<M>,
-) -> Result<Vec<M>, DbErr> {
-    let unexpected = || Refused::UnexpectedRow { object_type: M::definition().object_type() };
+async fn record_all(
+    call: &Call<'_>,
+    changes: Vec<(RowImage, Row)>,
+    updated: &mut Written,
+) -> Result<(), DbErr> {
+    let recorder = call.recorder()?;
+    for (old, new) in changes {
+        call.record_update(&recorder, &old, &new.image)?;
+        updated.push(new, call.wanted);
+    }
+    call.txn.spill(call.busy).await
+}
+
+async fn write_all(
+    call: &Call<'_>,
+    mut locked: Locked,
+    update: &UpdateStatement,
+    updated: &mut Written,
+) -> Result<(), DbErr> {
+    let before = call.of_images();
+    for chunk in locked.chunks() {
+        let old = match chunk.rows {
+            Some(rows) => rows,
+            None => before.rows(before.query(&before.select_keys(chunk.keys, Lock::ForUpdate)).await?)?,
+        };
+        let new = write(call, chunk.keys, update.clone()).await?;
+        let changes = pairs(call, old, new)?;
+        record_all(call, changes, updated).await?;
+    }
+    Ok(())
+}
+
+/// Writes the rows of these keys, and answers what they hold now.
+async fn write(call: &Call<'_>, keys: &[Value], mut update: UpdateStatement) -> Result<Vec<Row>, DbErr> {
+    let (txn, definition) = (call.txn, call.definition);
+    update.cond_where(definition.has_key(keys));
+    if txn.backend().support_returning() {
+        update.returning(definition.returning(call.is_whole()));
+        return call.rows(call.query(&update).await?);
+    }
+    let expected = keys.len() / definition.key_columns().len().max(1);
+    txn.execute_own(call.busy, call.build(&update), expected, definition).await?;
+    // Without a lock: the rows are this unit's own, and a locking scan would wait for others' rows in between.
+    let mut select = call.select();
+    select.cond_where(definition.has_key(keys));
+    call.rows(call.query(&select).await?)
+}
+
+/// What each row was, and what it is, in the order of the old ones.
+fn pairs(call: &Call<'_>, old: Vec<Row>, new: Vec<Row>) -> Result<Vec<(RowImage, Row)>, DbErr> {
+    let definition = call.definition;
+    let unexpected = || DbErr::from(Refused::UnexpectedRow { object_type: definition.object_type() });
     if old.len() != new.len() {
-        return Err(unexpected().into());
+        return Err(unexpected());
     }
-    let mut by_object = by_object(new);
-    let mut updated = Vec::with_capacity(old.len());
-    for old in old {
-        let new = by_object.remove(&old.object().object_id).ok_or_else(unexpected)?;
-        record_one(txn, recorder, old, &new)?;
-        updated.push(new);
-    }
-    Ok(updated)
+    let mut by_object = by_object(definition, new);
+    let pair = |old: Row| {
+        let new = by_object.remove(&definition.object_id(&old.image.key)).ok_or_else(unexpected)?;
+        Ok((old.image, new))
+    };
+    old.into_iter().map(pair).collect()
 }
 
-fn record_one<M: Tracked>(
-    txn: &EventTransaction,
-    recorder: &Recorder<'_>,
-    old: &M,
-    new: &M,
-) -> Result<(), Refused> {
-    let (old, new) = (RowImage::of(old), RowImage::of(new));
-    record::same_team(M::definition(), &old, &new)?;
-    txn.record(recorder, Change::Updated(&old, &new))
+/// The value that an expression is, if it is nothing but one.
+fn plain_value(expr: &Expr) -> Option<&Value> {
+    match expr {
+        Expr::Value(value) => Some(value),
+        Expr::AsEnum(_, inner) => plain_value(inner),
+        _ => None,
+    }
 }

@@ -6,19 +6,18 @@
 use std::collections::{HashMap, HashSet};
 
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, DbBackend, DbErr, EntityName, EntityTrait, ExprTrait, FromQueryResult,
-    IdenStatic, Iterable, ModelTrait, QueryFilter, QueryTrait, StatementBuilder, Value,
-    sea_query::{Condition, Expr, InsertStatement, OnConflict, Query, ValueTuple},
+    ActiveModelTrait, ColumnTrait, DbBackend, DbErr, EntityName, EntityTrait, ExprTrait, IdenStatic,
+    Iterable, PrimaryKeyToColumn, QueryResult, QueryTrait, StatementBuilder, Value,
+    sea_query::{Condition, Expr, InsertStatement, OnConflict, ValueTuple},
 };
 use serde_json::Value as Json;
 
-use super::keys::{key_columns, read};
+use super::call::{Call, Row, Wanted};
 use crate::{
     backend::{self, Lock},
     error::Refused,
     record,
-    tracked::{RowImage, Tracked},
-    transaction::{Busy, EventTransaction},
+    tracked::{Definition, RowImage, Tracked},
     value,
 };
 
@@ -26,9 +25,9 @@ type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 type Column<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
 
 /// A row that was written, and what was there before.
-pub(super) struct Written<M> {
-    pub(super) old: Option<M>,
-    pub(super) new: M,
+pub(super) struct Changed {
+    pub(super) old: Option<RowImage>,
+    pub(super) new: Row,
 }
 
 /// What an upsert does about rows that are there.
@@ -64,7 +63,9 @@ where
                 })
                 .collect::<Option<Vec<_>>>(),
             None if updates => None,
-            None => Some(key_columns::<A::Entity>().collect()),
+            None => Some(
+                <A::Entity as EntityTrait>::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect(),
+            ),
         };
         let columns = columns.ok_or(Refused::ConflictColumns { object_type })?;
         Ok(Self { on_conflict: on_conflict.clone(), columns, updates })
@@ -109,38 +110,40 @@ where
         Ok(())
     }
 
+    /// Where a row of an answer is.
+    fn place_in(&self, definition: &Definition, row: &Row) -> Place {
+        self.place_of(|column| definition.value(row.answer.as_ref()?, column.as_str()).ok())
+    }
+
     /// Writes one chunk.
-    pub(super) async fn write(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        models: Vec<A>,
-    ) -> Result<Vec<Written<Model<A>>>, DbErr> {
-        let definition = Model::<A>::definition();
-        let unexpected = || DbErr::from(Refused::UnexpectedRow { object_type: definition.object_type() });
-        let there = self.read_places(txn, busy, &models).await?;
+    pub(super) async fn write(&self, call: &Call<'_>, models: Vec<A>) -> Result<Vec<Changed>, DbErr> {
+        let definition = call.definition;
+        // The columns by which rows are found to be there may be any.
+        let whole = Call { wanted: Wanted::Rows, ..*call };
         let mut old_places = HashSet::new();
         let mut old_rows = HashMap::new();
-        for row in there {
-            record::team_of(definition, &RowImage::of(&row), &txn.team_scope())?;
-            old_places.extend(self.place_of(|column| Some(row.get(column))));
-            old_rows.insert(row.object().object_id, row);
+        for old in self.read_places(&whole, &models).await? {
+            if self.updates {
+                // Which row of whom it is the caller must not learn. That the key is taken any INSERT would tell.
+                record::team_of(definition, &old.image, &call.txn.team_scope()).map_err(taken)?;
+            }
+            old_places.extend(self.place_in(definition, &old));
+            old_rows.insert(definition.object_id(&old.image.key), old);
         }
         let models = if self.updates { models } else { self.absent(models, &old_places) };
         if models.is_empty() {
             return Ok(Vec::new());
         }
-        let new_rows = self.insert(txn, busy, models, &old_rows).await?;
+        let new_rows = self.insert(&whole, models, &old_rows).await?;
         let mut written = Vec::with_capacity(new_rows.len());
-        for new in new_rows {
-            let old = old_rows.remove(&new.object().object_id);
+        for mut new in new_rows {
+            let old = old_rows.remove(&definition.object_id(&new.image.key)).map(|old| old.image);
             // An update that gives a row another key is none that can be told from an insert.
-            if old.is_none()
-                && self.place_of(|column| Some(new.get(column))).is_some_and(|at| old_places.contains(&at))
-            {
-                return Err(unexpected());
+            if old.is_none() && self.place_in(definition, &new).is_some_and(|at| old_places.contains(&at)) {
+                return Err(unexpected(call));
             }
-            written.push(Written { old, new });
+            new.answer = new.answer.filter(|_| call.wanted != Wanted::Nothing);
+            written.push(Changed { old, new });
         }
         Ok(written)
     }
@@ -150,26 +153,22 @@ where
         models.into_iter().filter(|model| place(model).is_none_or(|place| !places.contains(&place))).collect()
     }
 
+    fn values(&self, model: &A) -> Option<Vec<Value>> {
+        self.columns.iter().map(|column| model.get(*column).into_value()).collect()
+    }
+
     /// The rows that are where these would go, locked.
-    async fn read_places(
-        &self,
-        txn: &EventTransaction,
-        busy: &Busy,
-        models: &[A],
-    ) -> Result<Vec<Model<A>>, DbErr> {
-        let values = |model: &A| {
-            let values = self.columns.iter().map(|column| model.get(*column).into_value());
-            values.collect::<Option<Vec<Value>>>()
-        };
-        let places: Vec<Vec<Value>> = models.iter().filter_map(values).collect();
+    async fn read_places(&self, call: &Call<'_>, models: &[A]) -> Result<Vec<Row>, DbErr> {
+        let places: Vec<Vec<Value>> = models.iter().filter_map(|model| self.values(model)).collect();
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut select = A::Entity::find().filter(self.is_at(places)).into_query();
-        if let Some(lock) = backend::lock(txn.backend(), Lock::ForUpdate) {
+        let mut select = call.select();
+        select.cond_where(self.is_at(places));
+        if let Some(lock) = backend::lock(call.txn.backend(), Lock::ForUpdate) {
             select.lock(lock);
         }
-        read::<A::Entity>(txn, busy, &select).await
+        call.rows(call.query(&select).await?)
     }
 
     fn is_at(&self, places: Vec<Vec<Value>>) -> Condition {
@@ -183,31 +182,26 @@ where
     /// Sends the statement, and answers the rows that it inserted or updated.
     async fn insert(
         &self,
-        txn: &EventTransaction,
-        busy: &Busy,
+        call: &Call<'_>,
         models: Vec<A>,
-        old_rows: &HashMap<String, Model<A>>,
-    ) -> Result<Vec<Model<A>>, DbErr> {
-        let object_type = Model::<A>::definition().object_type();
-        let unexpected = || DbErr::from(Refused::UnexpectedRow { object_type });
-        if !txn.backend().support_returning() {
-            return self.insert_and_read(txn, busy, models, old_rows).await;
+        old_rows: &HashMap<String, Row>,
+    ) -> Result<Vec<Row>, DbErr> {
+        let definition = call.definition;
+        if !call.txn.backend().support_returning() {
+            return self.insert_and_read(call, models, old_rows).await;
         }
         let mut insert = A::Entity::insert_many(models).into_query();
         insert.on_conflict(self.on_conflict.clone());
-        let columns = Column::<A>::iter().map(|column| column.select_as(Expr::col(column.as_column_ref())));
-        let inserted = backend::was_inserted(txn.backend()).into_iter();
-        insert.returning(Query::returning().exprs(columns.chain(inserted)));
-        let rows = txn.query_own(busy, StatementBuilder::build(&insert, &txn.backend())).await?;
-        let mut new_rows = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let new = Model::<A>::from_query_result(row, "")?;
-            let was_there = old_rows.contains_key(&new.object().object_id);
+        let inserted = backend::was_inserted(call.txn.backend()).into_iter();
+        insert.returning(definition.returning_all_and(inserted));
+        let new_rows = call.rows(call.query(&insert).await?)?;
+        for new in &new_rows {
+            let was_there = old_rows.contains_key(&definition.object_id(&new.image.key));
+            let is_new = |row: &QueryResult| row.try_get::<bool>("", backend::WAS_INSERTED).unwrap_or(true);
             // A row that came between the read and the statement was updated, and nobody knows from what.
-            if !was_there && row.try_get::<bool>("", backend::WAS_INSERTED).is_ok_and(|inserted| !inserted) {
-                return Err(unexpected());
+            if !was_there && !new.answer.as_ref().is_none_or(is_new) {
+                return Err(unexpected(call));
             }
-            new_rows.push(new);
         }
         Ok(new_rows)
     }
@@ -215,33 +209,53 @@ where
     /// Where nothing is returned the rows are read again by their places, and the count tells whether that is all.
     async fn insert_and_read(
         &self,
-        txn: &EventTransaction,
-        busy: &Busy,
+        call: &Call<'_>,
         models: Vec<A>,
-        old_rows: &HashMap<String, Model<A>>,
-    ) -> Result<Vec<Model<A>>, DbErr> {
-        let definition = Model::<A>::definition();
+        old_rows: &HashMap<String, Row>,
+    ) -> Result<Vec<Row>, DbErr> {
+        let definition = call.definition;
         let count = models.len();
         if !self.updates {
-            return super::insert::write(txn, busy, models).await;
+            return super::insert::write(call, models).await;
         }
-        let unexpected = || DbErr::from(Refused::UnexpectedRow { object_type: definition.object_type() });
-        let values = |model: &A| self.columns.iter().map(|column| model.get(*column).into_value()).collect();
-        let places: Option<Vec<Vec<Value>>> = models.iter().map(values).collect();
+        let places: Option<Vec<Vec<Value>>> = models.iter().map(|model| self.values(model)).collect();
         let places = places.ok_or(Refused::ConflictColumns { object_type: definition.object_type() })?;
         let mut insert = A::Entity::insert_many(models).into_query();
         insert.on_conflict(self.on_conflict.clone());
-        let insert = StatementBuilder::build(&insert, &txn.backend());
-        let affected = txn.execute_any(busy, insert).await?;
-        let select = A::Entity::find().filter(self.is_at(places)).into_query();
-        let new_rows = read::<A::Entity>(txn, busy, &select).await?;
-        let changed = |new: &Model<A>| {
-            old_rows.get(&new.object().object_id).is_some_and(|old| {
-                Column::<A>::iter().any(|column| !value::same(&old.get(column), &new.get(column)))
+        let affected = call.txn.execute_any(call.busy, call.build(&insert)).await?;
+        let mut select = call.select();
+        select.cond_where(self.is_at(places));
+        let new_rows = call.rows(call.query(&select).await?)?;
+        let changed = |new: &Row| {
+            let old = old_rows.get(&definition.object_id(&new.image.key));
+            old.and_then(|old| old.answer.as_ref()).zip(new.answer.as_ref()).is_some_and(|(old, new)| {
+                let value = |row, column: &Column<A>| definition.value(row, column.as_str()).ok();
+                let same = |column: Column<A>| {
+                    value(old, &column)
+                        .zip(value(new, &column))
+                        .is_some_and(|(old, new)| value::same(&old, &new))
+                };
+                !Column::<A>::iter().all(same)
             })
         };
         // MySQL counts one for a row that came or stayed as it was, and two for one that changed.
         let expected = count + new_rows.iter().filter(|new| changed(new)).count();
-        if new_rows.len() == count && affected == expected as u64 { Ok(new_rows) } else { Err(unexpected()) }
+        if new_rows.len() == count && affected == expected as u64 {
+            Ok(new_rows)
+        } else {
+            Err(unexpected(call))
+        }
+    }
+}
+
+fn unexpected(call: &Call<'_>) -> DbErr {
+    Refused::UnexpectedRow { object_type: call.definition.object_type() }.into()
+}
+
+/// The refusal of a row that is there, is another team's, and must not be known.
+fn taken(refused: Refused) -> Refused {
+    match refused {
+        Refused::OtherTeam { .. } | Refused::NullTeam { .. } => Refused::KeyTaken,
+        other => other,
     }
 }

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Display};
 
 use chrono::{SubsecRound, Utc};
-use events_core::{ObjectRef, error::check_identifier};
+use events_core::{
+    ObjectRef,
+    error::{check_identifier, check_object_id},
+};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Statement, StatementBuilder,
@@ -285,7 +288,7 @@ impl Inbox {
 /// Refuses what cannot be stored. The empty text is "every", and an object is one of a type.
 fn check_topic(topic: &Topic) -> Result<(), Refused> {
     if !topic.object_id.is_empty() {
-        check_identifier("object id", &topic.object_id)?;
+        check_object_id("object id", &topic.object_id)?;
     }
     if !(topic.object_type.is_empty() && topic.object_id.is_empty()) {
         check_identifier("object type", &topic.object_type)?;

@@ -1,6 +1,6 @@
 //! How notifications get into their table, and which preferences are asked for.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryTrait, StatementBuilder,
@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::{Notification, preference};
 use crate::{
     backend,
+    store::stored_object_id,
     transaction::{Busy, EventTransaction},
 };
 
@@ -25,13 +26,14 @@ pub(super) async fn preferences(
 ) -> Result<Vec<preference::Model>, DbErr> {
     use preference::Column;
     let (mut teams, mut users) = (BTreeSet::new(), BTreeSet::new());
-    let (mut types, mut objects) = (BTreeSet::from([""]), BTreeSet::from([""]));
+    let (mut types, mut objects) = (BTreeSet::from([""]), BTreeSet::from([Cow::Borrowed("")]));
     for Notification { event, user } in notifications {
         teams.insert(&*event.team_id);
         users.insert(&**user);
         types.insert(event.event_type.as_str());
-        objects.extend(event.object.as_ref().map(|object| &*object.object_id));
+        objects.extend(event.object.as_ref().map(|object| stored_object_id(&object.object_id)));
     }
+    let objects: BTreeSet<&str> = objects.iter().map(|id| &**id).collect();
     // A user may have said something of each of a million objects. A statement takes only so many values.
     let one_of = |column: Column, texts: &BTreeSet<&str>| {
         (texts.len() <= CHUNK).then(|| column.is_in(texts.iter().copied()))
@@ -70,7 +72,7 @@ fn row(Notification { event, user }: &Notification<'_>) -> String {
     put("event_type", event.event_type.as_str());
     if let Some(object) = &event.object {
         put("object_type", &object.object_type);
-        put("object_id", &object.object_id);
+        put("object_id", &stored_object_id(&object.object_id));
     }
     if let Some(actor) = &event.actor_id {
         put("actor_id", actor);

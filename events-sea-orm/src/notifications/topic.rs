@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use events_core::{Event, EventType, ObjectRef};
 
 use super::preference;
+use crate::store::stored_object_id;
 
 /// What a preference is about: everything, or what is left of it.
 ///
@@ -58,7 +59,7 @@ impl Topic {
     #[must_use]
     pub fn about(mut self, object: ObjectRef) -> Self {
         self.object_type = object.object_type;
-        self.object_id = object.object_id;
+        self.object_id = stored_object_id(&object.object_id).into_owned();
         self
     }
 }
@@ -82,7 +83,8 @@ impl<'a> Preferences<'a> {
         let (team, event_type) = (&*event.team_id, event.event_type.as_str());
         // From the most specific on.
         let object = event.object.as_ref();
-        let objects = object.map(|object| (&*object.object_type, &*object.object_id));
+        let id = object.map(|object| stored_object_id(&object.object_id));
+        let objects = object.zip(id.as_deref()).map(|(object, id)| (&*object.object_type, id));
         let types = object.map(|object| (&*object.object_type, ""));
         let about = objects.into_iter().chain(types).chain([("", "")]);
         let topics =

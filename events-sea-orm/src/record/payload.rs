@@ -7,7 +7,7 @@ use sea_orm::Value;
 use super::{Change, SaveOptions, transitions_are_allowed};
 use crate::{
     error::Refused,
-    tracked::{Definition, Field, RowImage},
+    tracked::{Definition, RowImage},
     value,
 };
 
@@ -66,7 +66,7 @@ impl<'a> Payloads<'a> {
         data.begin(name);
         for i in &self.open {
             let field = &self.definition.fields()[*i];
-            self.value(&mut data, field.name(), field, &row.values[*i])?;
+            self.value(&mut data, field.name(), *i, &row.values[*i])?;
         }
         data.end();
         if let Some(reason) = reason {
@@ -91,7 +91,7 @@ impl<'a> Payloads<'a> {
             if field.is_redacted() {
                 redacted.push(field.name());
             } else if field.is_state() {
-                rest.push((EventType::StateChanged, self.state(field, &old.values[i], &new.values[i])?));
+                rest.push((EventType::StateChanged, self.state(i, &old.values[i], &new.values[i])?));
             } else {
                 changed.push(i);
             }
@@ -107,7 +107,7 @@ impl<'a> Payloads<'a> {
         data.begin("changes");
         for i in changed {
             let field = &self.definition.fields()[i];
-            self.change(&mut data, field.name(), field, &old.values[i], &new.values[i])?;
+            self.change(&mut data, field.name(), i, &old.values[i], &new.values[i])?;
         }
         data.end();
         data.names("redacted", &redacted);
@@ -115,13 +115,14 @@ impl<'a> Payloads<'a> {
         Ok(rest)
     }
 
-    fn state(&self, field: &Field, old: &Value, new: &Value) -> Result<String, Refused> {
+    fn state(&self, place: usize, old: &Value, new: &Value) -> Result<String, Refused> {
+        let field = &self.definition.fields()[place];
         let mut data = Object::new();
         data.text("field", field.name());
         if let Some(reason) = &self.options.reason {
             data.text("reason", reason);
         }
-        self.change(&mut data, "state", field, old, new)?;
+        self.change(&mut data, "state", place, old, new)?;
         if field.is_undeclared(old, new) {
             data.name("undeclared");
             data.0.extend_from_slice(b"true");
@@ -133,21 +134,26 @@ impl<'a> Payloads<'a> {
         &self,
         data: &mut Object,
         name: &str,
-        field: &Field,
+        place: usize,
         old: &Value,
         new: &Value,
     ) -> Result<(), Refused> {
         data.begin(name);
-        self.value(data, "new", field, new)?;
-        self.value(data, "old", field, old)?;
+        self.value(data, "new", place, new)?;
+        self.value(data, "old", place, old)?;
         data.end();
         Ok(())
     }
 
-    fn value(&self, data: &mut Object, name: &str, field: &Field, value: &Value) -> Result<(), Refused> {
+    fn value(&self, data: &mut Object, name: &str, place: usize, value: &Value) -> Result<(), Refused> {
         data.name(name);
-        value::write_json(value, &mut data.0)
-            .map_err(|source| self.definition.value_error(field.name(), source))
+        let (field, kind) = (&self.definition.fields()[place], self.definition.kind(place));
+        let written = if field.is_digested() {
+            value::digested(value, kind).map(|digest| value::write(&digest, &mut data.0))
+        } else {
+            value::write_recorded(value, kind, &mut data.0)
+        };
+        written.map_err(|source| self.definition.value_error(field.name(), source))
     }
 }
 

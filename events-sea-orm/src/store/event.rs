@@ -3,6 +3,7 @@
 use events_core::{IdentifierError, ObjectRef};
 use sea_orm::entity::prelude::*;
 
+use super::object_id;
 use crate::error::Refused;
 
 /// A recorded event with its place in the log.
@@ -21,7 +22,8 @@ pub struct Model {
     pub event_type: String,
     /// What kind of object it happened to.
     pub object_type: Option<String>,
-    /// Which object.
+    /// Which object, as [`stored_object_id`](crate::stored_object_id) has it: a key of more than 191 characters is its
+    /// beginning and a digest, and [`to_event`](Self::to_event) gives the whole.
     pub object_id: Option<String>,
     /// Who did it.
     pub actor_id: Option<String>,
@@ -60,8 +62,11 @@ impl Model {
     /// # Errors
     /// [`IdentifierError`] if the stored type is none that this library writes.
     pub fn to_event(&self) -> Result<events_core::Event, IdentifierError> {
+        let mut context = self.context.clone();
         let object = match (&self.object_type, &self.object_id) {
-            (Some(object_type), Some(object_id)) => Some(ObjectRef::new(object_type, object_id)),
+            (Some(object_type), Some(object_id)) => {
+                Some(ObjectRef::new(object_type, object_id::restored(object_id, &mut context)))
+            }
             _ => None,
         };
         Ok(events_core::Event {
@@ -72,7 +77,7 @@ impl Model {
             actor_id: self.actor_id.clone(),
             unit_id: self.unit_id,
             event_data: self.event_data.clone(),
-            context: self.context.clone(),
+            context,
             occurred_at: self.occurred_at,
         })
     }

@@ -9,7 +9,7 @@ use super::{
     text::{line, list, words},
     values::show,
 };
-use crate::tracked::{Definition, Kind};
+use crate::{tracked::Definition, value::Kind};
 
 /// The most characters of a name, of an object, of a reason.
 const NAME: usize = 80;

@@ -18,6 +18,7 @@ use super::{message, thread};
 use crate::{
     backend::{self, Lock},
     error::Refused,
+    store::stored_object_id,
     transaction::{Busy, EventTransaction},
 };
 
@@ -42,7 +43,7 @@ impl Key {
         Self {
             team_id: team.to_owned(),
             object_type: thread.object.object_type.clone(),
-            object_id: thread.object.object_id.clone(),
+            object_id: stored_object_id(&thread.object.object_id).into_owned(),
             scope: thread.scope.clone().unwrap_or_default(),
         }
     }

@@ -4,7 +4,13 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use serde_json::Value as Json;
 
 use super::text::line;
-use crate::tracked::{Format, Kind};
+use crate::{
+    tracked::Format,
+    value::{
+        Kind,
+        odd::{self, Held},
+    },
+};
 
 /// The most characters of a value.
 const LONGEST: usize = 80;
@@ -24,15 +30,32 @@ pub(super) fn show(value: &Json, kind: Kind, format: Option<Format>) -> Option<S
 }
 
 fn by_kind(value: &Json, kind: Kind) -> String {
+    use Kind::{Date, DateTime, Decimal, Double, Float, Instant, Text, Time};
+    match odd::held(value) {
+        Some(Held::Text(text)) => return quoted(&text),
+        Some(Held::Bytes(bytes)) => return format!("{} bytes", bytes.len()),
+        Some(Held::Json(text)) => return line(&text, LONGEST),
+        Some(Held::Digest) => return digest(value),
+        None => {}
+    }
     match (value, kind) {
         (Json::Bool(true), _) => "yes".to_owned(),
         (Json::Bool(false), _) => "no".to_owned(),
         (Json::Number(number), _) if number.is_f64() => number_text(&number.to_string()),
-        (Json::String(text), Kind::Decimal) => number_text(text),
-        (Json::String(text), Kind::Time) => time(text).unwrap_or_else(|| quoted(text)),
-        (Json::String(text), Kind::Text) => quoted(text),
+        (Json::String(text), Decimal | Float | Double) => number_text(text),
+        (Json::String(text), Date | Time | DateTime | Instant) => {
+            self::time(text).unwrap_or_else(|| quoted(text))
+        }
+        (Json::String(text), Text) => quoted(text),
         (value, _) => line(&bare(value), LONGEST),
     }
+}
+
+/// A value of which the digest is recorded: how long it is, and enough of the digest to see that it changed.
+fn digest(value: &Json) -> String {
+    let digest = value[odd::DIGEST].as_str().unwrap_or_default();
+    let start: String = digest.chars().take(8).collect();
+    format!("{} bytes (SHA-256 {start}…)", value["length"])
 }
 
 /// The text of it, without quotes.

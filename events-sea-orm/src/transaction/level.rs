@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{Kind, untracked::Tally};
 use crate::{
     error::Refused,
-    record::{Recorded, SaveOptions},
-    tracked::{Definition, RowImage, Rows},
+    record::{Recorded, SaveOptions, Sizes},
+    tracked::{Definition, RowImage},
     withhold::withhold,
 };
 
@@ -32,17 +32,24 @@ impl Caller {
 pub(crate) struct Announcement {
     pub(crate) by: Caller,
     pub(crate) kind: Kind,
-    pub(crate) rows: &'static dyn Rows,
+    pub(crate) definition: &'static Definition,
     /// The row's key; absent where the database makes it.
     pub(crate) key: Option<Vec<Value>>,
     /// How many values the statement of this row alone binds.
     pub(crate) bound: usize,
     pub(crate) options: SaveOptions,
+    /// Of new values that are large.
+    pub(crate) sizes: Sizes,
 }
 
 impl Announcement {
     pub(crate) fn definition(&self) -> &'static Definition {
-        self.rows.definition()
+        self.definition
+    }
+
+    /// Refuses an event that no statement can carry.
+    pub(super) fn check_size(&self, old: Option<&RowImage>, limit: usize) -> Result<(), Refused> {
+        self.sizes.check(self.definition, self.kind, old, limit)
     }
 
     /// Whether both are of the same row and kind, and by the same caller.

@@ -25,13 +25,13 @@ pub(super) struct Links {
 /// junction refers to others.
 pub(super) fn of(table: &Table, delete: &Statement, backend: DbBackend) -> Option<Links> {
     let definition = tracked::find(table)?;
-    let columns = definition.rows().link_columns()?;
+    let columns = definition.link_columns()?;
     let at = delete.sql.find(" WHERE ")?;
     let condition = &delete.sql[at..];
     if !compares_only(&condition[" WHERE ".len()..], definition.table(), &columns) {
         return None;
     }
-    let all = StatementBuilder::build(&definition.rows().select_all(), &backend);
+    let all = StatementBuilder::build(&definition.select(), &backend);
     let lock = backend::lock_words(backend, Lock::ForDelete);
     let sql = format!("{}{condition}{lock}", all.sql);
     let select = Statement { sql, values: delete.values.clone(), db_backend: backend };
@@ -86,7 +86,7 @@ impl EventTransaction {
         };
         let team = self.team_scope();
         let read = rows.iter().map(|row| {
-            let old = definition.rows().image(row, "")?;
+            let old = definition.image(row, "")?;
             record::team_of(definition, &old, &team)?;
             Ok(old)
         });

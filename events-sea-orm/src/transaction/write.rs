@@ -201,18 +201,21 @@ impl EventTransaction {
         Ok((busy, self.level.doubt("a write was cancelled half way")))
     }
 
+    /// Whether a write can bring back the old rows too. A mock answers what it was told to, and to nothing else.
+    pub(crate) fn reads_with_write(&self) -> bool {
+        backend::updates_with_old(self.unit.backend) && !self.unit.events.pool().is_mock_connection()
+    }
+
     /// The update in a form that brings back the old row too, where the database has one.
     fn with_old(&self, update: &UpdateStatement, announced: &[Announcement]) -> Option<Statement> {
-        let ([announcement], true) = (announced, backend::updates_with_old(self.unit.backend)) else {
-            return None;
-        };
+        let ([announcement], true) = (announced, self.reads_with_write()) else { return None };
         let state = self.level.state();
         let team = match &state.team {
             TeamScope::Team(team) => Some(team.as_str()),
             TeamScope::All => None,
             _ => return None, // refused, and the long way tells why
         };
-        let update = announcement.rows.update_with_old(update, announcement.key.as_ref()?, team)?;
+        let update = announcement.definition.update_with_old(update, announcement.key.as_ref()?, team)?;
         Some(StatementBuilder::build(&update, &self.unit.backend))
     }
 
@@ -230,7 +233,7 @@ impl EventTransaction {
         let Reply::One(Some(row)) = &reply else {
             return self.tracked_write(busy, announced, verb, statement, doubt).await;
         };
-        let old = announced[0].rows.image(row, OLD);
+        let old = announced[0].definition.image(row, OLD);
         let recorded = match old {
             Ok(old) => self.record_reply(&announced, &[Some(old)], &reply),
             Err(error) => Err(error),
@@ -258,7 +261,10 @@ impl EventTransaction {
     ) -> Result<Reply, DbErr> {
         let mut old_rows = Vec::with_capacity(announced.len());
         for announcement in &announced {
-            let old = match self.old_row(busy, announcement).await {
+            let old = match self.old_row(busy, announcement).await.and_then(|old| {
+                announcement.check_size(old.as_ref(), self.unit.events.event_limit())?;
+                Ok(old)
+            }) {
                 Ok(old) => old,
                 Err(error) => {
                     doubt.settle(); // nothing was written
@@ -309,10 +315,10 @@ impl EventTransaction {
         let key = match &announcement.key {
             Some(key) => key.clone(),
             None => backend::last_insert_id(self.unit.backend, result)
-                .and_then(|id| announcement.rows.counted_key(id))
+                .and_then(|id| announcement.definition.counted_key(id))
                 .ok_or_else(|| unexpected(&announcement))?,
         };
-        let mut select = announcement.rows.select(&key);
+        let mut select = announcement.definition.select_whole_row(&key);
         select.limit(1); // word for word as SeaORM asks
         let select = StatementBuilder::build(&select, &self.unit.backend);
         self.level.state().unread = Some(Unread { announcement, old, select });
@@ -378,13 +384,13 @@ impl EventTransaction {
         key: &[Value],
         lock: Option<Lock>,
     ) -> Result<Option<RowImage>, DbErr> {
-        let mut select = announcement.rows.select(key);
+        let mut select = announcement.definition.select_row(key);
         if let Some(lock) = lock.and_then(|lock| backend::lock(self.unit.backend, lock)) {
             select.lock(lock);
         }
         let statement = StatementBuilder::build(&select, &self.unit.backend);
         match self.send(busy, Verb::QueryOne, statement).await? {
-            Reply::One(Some(row)) => announcement.rows.image(&row, "").map(Some),
+            Reply::One(Some(row)) => announcement.definition.image(&row, "").map(Some),
             _ => Ok(None),
         }
     }
@@ -397,7 +403,7 @@ impl EventTransaction {
         reply: &Reply,
     ) -> Result<(), DbErr> {
         let first = &announced[0];
-        let image = |row: &QueryResult| first.rows.image(row, "");
+        let image = |row: &QueryResult| first.definition.image(row, "");
         let rows: Vec<RowImage> = match reply {
             _ if first.kind == Kind::Delete => Vec::new(), // the old rows say all
             Reply::One(row) => row.iter().map(image).collect::<Result<_, _>>()?,
@@ -414,8 +420,10 @@ impl EventTransaction {
             Kind::Update => {
                 let Some(new) = rows.first() else { return Ok(()) };
                 // The old row was found by the announced key. Not compared with that: to a database 'en' may be 'EN'.
-                let old =
-                    old_rows[0].as_ref().filter(|old| old.key == new.key).ok_or_else(|| unexpected(first))?;
+                let old = old_rows[0]
+                    .as_ref()
+                    .filter(|old| old.has_key(&new.key))
+                    .ok_or_else(|| unexpected(first))?;
                 record::same_team(first.definition(), old, new)?;
                 self.record_announced(first, Change::Updated(old, new))?;
             }
@@ -442,7 +450,7 @@ impl EventTransaction {
         definition: &'static Definition,
         options: &'a SaveOptions,
     ) -> Result<Recorder<'a>, Refused> {
-        Recorder::new(definition, options, &self.unit.context, self.unit.id)
+        Recorder::new(definition, options, &self.unit.context, self.unit.id, self.unit.events.event_limit())
     }
 
     /// The events of a change go into the buffer.
@@ -485,7 +493,7 @@ fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<
     if let [only] = announced {
         return Ok(only); // whatever the database made of its key
     }
-    let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| *key == row.key);
+    let fits = |announcement: &&Announcement| announcement.key.as_ref().is_none_or(|key| row.has_key(key));
     announced.iter().rev().find(fits).ok_or_else(|| unexpected(&announced[0]))
 }
 

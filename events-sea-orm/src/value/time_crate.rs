@@ -17,8 +17,11 @@ pub(super) fn date(date: TimeDate) -> String {
 }
 
 pub(super) fn time(time: TimeTime) -> String {
-    let (hour, minute, second, micros) = time.as_hms_micro();
-    format!("{hour:02}:{minute:02}:{second:02}.{micros:06}")
+    let (hour, minute, second, nanos) = time.as_hms_nano();
+    if super::is_finer(nanos) {
+        return format!("{hour:02}:{minute:02}:{second:02}.{nanos:09}");
+    }
+    format!("{hour:02}:{minute:02}:{second:02}.{:06}", nanos / 1_000)
 }
 
 pub(super) fn date_time(at: TimeDateTime) -> String {
@@ -48,11 +51,11 @@ pub(super) fn from_date(text: &str) -> Result<TimeDate, ValueError> {
 
 pub(super) fn from_time(text: &str) -> Result<TimeTime, ValueError> {
     let parse = || {
-        let (clock, micros) = text.split_once('.').unwrap_or((text, "0"));
+        let (clock, nanos) = text.split_once('.').unwrap_or((text, "0"));
         let mut parts = clock.splitn(3, ':').map(|part| part.parse::<u8>().ok());
         let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-        let micros = format!("{micros:0<6}").parse().ok()?;
-        TimeTime::from_hms_micro(hour, minute, second, micros).ok()
+        let nanos = format!("{nanos:0<9}").parse().ok()?;
+        TimeTime::from_hms_nano(hour, minute, second, nanos).ok()
     };
     parse().ok_or(mismatch("a time"))
 }

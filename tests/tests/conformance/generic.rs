@@ -31,6 +31,33 @@ async fn hooks_are_inert_on_a_mock_database() {
     assert_eq!(new_campaign("a").insert(&mock.into_connection()).await.unwrap(), row);
 }
 
+/// The mock answers the locked row and the row that SeaORM's own statement returns: no columns of the library's own.
+#[tokio::test]
+async fn a_unit_on_a_mock_asks_for_nothing_of_its_own() {
+    let old = campaign::Model {
+        id: 1,
+        team_id: Some(TEAM),
+        name: "a".to_owned(),
+        status: campaign::Status::Draft,
+        budget: 100,
+        api_key: "key-a".to_owned(),
+        notes: None,
+    };
+    let new = campaign::Model { budget: 200, ..old.clone() };
+    for backend in [DatabaseBackend::Postgres, DatabaseBackend::Sqlite] {
+        let written = sea_orm::MockExecResult { last_insert_id: 0, rows_affected: 1 };
+        let mock = MockDatabase::new(backend)
+            .append_query_results([[old.clone()], [new.clone()]])
+            .append_exec_results([written]);
+        let events = Events::builder(mock.into_connection()).build().await.unwrap();
+        let txn = events.begin(context()).await.unwrap();
+        let mut active = old.clone().into_active_model();
+        active.budget = Set(200);
+        assert_eq!(active.update(&txn).await.unwrap(), new);
+        txn.commit().await.unwrap();
+    }
+}
+
 async fn raise(db: &impl ConnectionTrait, id: i32, budget: i64) -> Result<campaign::Model, DbErr> {
     let mut active = campaign::Entity::find_by_id(id).one(db).await?.unwrap().into_active_model();
     active.budget = Set(budget);

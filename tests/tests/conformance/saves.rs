@@ -24,6 +24,7 @@ tests::conformance! {
     reason_with_nul_is_refused_before_it_is_sent,
     reason_is_for_the_save_that_was_given_it,
     names_and_identifiers_go_to_their_limits,
+    a_long_key_names_its_object,
     null_is_a_value,
     hook_that_writes_is_part_of_the_unit,
 }
@@ -436,10 +437,13 @@ async fn names_and_identifiers_go_to_their_limits(db: Arc<TestDb>) {
         for _ in 0..count {
             txn.emit(Event::custom(&name).about(object(&longest))).await.unwrap();
         }
-        for id in ["", "a\0b", &too_long] {
+        // An object's identifier may be of any length.
+        for id in ["", "a\0b"] {
             let error = txn.emit(Event::custom("x").about(object(id))).await.unwrap_err();
             assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
-            let nameless = events_sea_orm::ObjectRef::new(id, "1");
+        }
+        for object_type in ["", "a\0b", &too_long] {
+            let nameless = events_sea_orm::ObjectRef::new(object_type, "1");
             assert!(txn.emit(Event::custom("x").about(nameless)).await.is_err());
         }
         txn.commit().await.unwrap();
@@ -454,7 +458,7 @@ async fn names_and_identifiers_go_to_their_limits(db: Arc<TestDb>) {
         assert_eq!((&row.team_id, row.event_type.as_str()), (&longest, name.as_str()));
         assert_eq!((row.object_id.as_ref(), row.actor_id.as_ref()), (Some(&longest), Some(&longest)));
     }
-    // The key of a row is such an identifier too, and looked at before the row is written.
+    // The key of a row is such an identifier too.
     let price = |lang: &str| price::ActiveModel {
         item: Set(1),
         lang: Set(lang.to_owned()),
@@ -463,8 +467,6 @@ async fn names_and_identifiers_go_to_their_limits(db: Arc<TestDb>) {
         internal: Set(None),
     };
     let txn = events.begin(context()).await.unwrap();
-    let error = price(&"x".repeat(200)).insert(&txn).await.unwrap_err();
-    assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
     price("it's \"odd\"\n\\").insert(&txn).await.unwrap();
     txn.commit().await.unwrap();
     let last = db.log().await.pop().unwrap();
@@ -516,4 +518,71 @@ async fn hook_that_writes_is_part_of_the_unit(db: Arc<TestDb>) {
         folder::Entity::find().all(&db.db).await.unwrap().iter().map(|row| row.touched).collect();
     assert_eq!(touched, [3, 2, 1, 0]);
     assert_eq!(visit::Entity::find().count(&db.db).await.unwrap(), 0);
+}
+
+/// Keys of up to 500 characters: the column that is indexed holds the beginning and a digest, the event the whole.
+async fn a_long_key_names_its_object(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let table =
+        "CREATE TABLE files (path varchar(500) PRIMARY KEY, size integer NOT NULL, state varchar(20))";
+    db.db.execute_unprepared(table).await.unwrap();
+    let path = |end: &str| format!("{}{end}", "dir/".repeat(100));
+    let connection = events.connection(context());
+    let file =
+        |path: String| file::ActiveModel { path: Set(path), size: Set(1), state: Set("new".to_owned()) };
+    let first = file(path("a")).create_with_event(&connection).await.unwrap();
+    let second = file(path("b")).create_with_event(&connection).await.unwrap();
+    let long = [path("c"), path("d")].map(file);
+    file::Entity::insert_many_with_events(long).exec(&connection).await.unwrap();
+    let mut active = first.clone().into_active_model();
+    active.state = Set("read".to_owned());
+    let first = active.update_with_event(&connection).await.unwrap();
+    // A short key in the form of a stored one is no other object's.
+    let stored = events_sea_orm::stored_object_id(&first.path).into_owned();
+    let forged = file(stored.clone()).create_with_event(&connection).await.unwrap();
+    assert_eq!(stored.len(), 191);
+
+    let timeline = connection.timeline(&first).oldest_first().all().await.unwrap();
+    assert_eq!(types(&timeline), ["CREATED", "STATE_CHANGED"]);
+    assert_eq!(timeline[0].object_id.as_deref(), Some(stored.as_str()));
+    let event = timeline[0].to_event().unwrap();
+    assert_eq!(event.object, Some(first.object()));
+    assert_eq!(event.context.get("object_id"), None, "it stands in the object");
+    let by_name = events_sea_orm::ObjectRef::new("file", &second.path);
+    assert_eq!(connection.timeline(by_name).count().await.unwrap(), 1);
+    assert_eq!(connection.timeline(&forged).count().await.unwrap(), 1);
+    assert_eq!(connection.transitions(&first, file::Column::State).await.unwrap().len(), 2);
+
+    let txn = connection.begin().await.unwrap();
+    txn.emit(Event::custom("opened").about(&second)).await.unwrap();
+    second.delete(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    file::Entity::delete_many_with_events().exec(&connection).await.unwrap();
+    let log = db.log().await;
+    let mut whole: Vec<_> = log.iter().map(|row| row.to_event().unwrap().object.unwrap().object_id).collect();
+    assert_eq!(whole.len(), 12);
+    whole.sort();
+    whole.dedup();
+    assert_eq!(whole.len(), 5);
+    assert!(log.iter().all(|row| row.object_id.as_ref().is_some_and(|id| id.chars().count() == 191)));
+}
+
+mod file {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "files")]
+    #[tracked(object_type = "file", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub path: String,
+        #[track]
+        pub size: i32,
+        #[track(state)]
+        pub state: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
 }

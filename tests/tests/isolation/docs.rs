@@ -14,6 +14,7 @@ fn the_sql_is_what_the_library_prints() {
 #[test]
 fn every_test_that_is_named_is_there() {
     let sources = [
+        include_str!("../bulk.rs"),
         include_str!("../conformance/saves.rs"),
         include_str!("../properties/secrets.rs"),
         include_str!("connections.rs"),

@@ -3,6 +3,7 @@
 mod edges;
 mod entities;
 mod harness;
+mod unreadable;
 
 use std::sync::Arc;
 

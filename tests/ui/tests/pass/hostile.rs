@@ -28,14 +28,6 @@ mod entity {
         fn definition() -> &'static events_sea_orm::Definition {
             super::scope::Model::definition()
         }
-
-        fn team_value(&self) -> Option<Value> {
-            None
-        }
-
-        fn tracked_values(&self) -> Vec<Value> {
-            Vec::new()
-        }
     }
 }
 
@@ -121,6 +113,15 @@ mod scope {
     #[derive(Clone, Copy, Debug)]
     pub struct Unit;
 
+    impl ::sea_orm::TryGetable for Unit {
+        fn try_get_by<I: ::sea_orm::ColIdx>(
+            _: &::sea_orm::QueryResult,
+            _: I,
+        ) -> ::core::result::Result<Self, ::sea_orm::TryGetError> {
+            ::core::result::Result::Ok(Self)
+        }
+    }
+
     impl Unit {
         fn of(&self) -> u8 {
             12
@@ -175,8 +176,9 @@ mod scope {
         /// Methods of the names that the output calls, on everything.
         pub trait Everything: Sized {
             fn definition(&self) {}
-            fn tracked_values(&self) {}
-            fn team_value(&self) {}
+            fn with(self) {}
+            fn field(&self) {}
+            fn in_thread(self) {}
             fn get(&self) {}
             fn renamed(self) {}
             fn state(self) {}
@@ -241,12 +243,11 @@ fn the_output_means_what_it_says() {
         stage: scope::Stage::Some,
         gone: true,
     };
-    assert_eq!(model.team_value(), Some(2.into()));
+    assert_eq!(events_sea_orm::Subject::from(&model).team.as_deref(), Some("2"));
     assert_eq!(
         serde_json::to_value(model.snapshot().unwrap()).unwrap(),
         serde_json::json!({ "Some": "n", "size": 12, "stage": 1 })
     );
-    assert!(model.is_soft_deleted());
     assert_eq!(scope::Model::definition().soft_delete(), Some("gone"));
     assert!(scope::Model::definition().fields()[2].is_enforced());
     assert_eq!(<entity::ActiveModel as ActiveModelBehavior>::new().id, Set(3));

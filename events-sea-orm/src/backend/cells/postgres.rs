@@ -1,0 +1,226 @@
+//! PostgreSQL, whose columns are strictly of their types. Where Rust's type for one is narrower, the binary form is read
+//! here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use sea_orm::{
+    Value,
+    prelude::Uuid,
+    sea_query::{ArrayType, ValueType},
+    sqlx::{
+        Decode, Error, Postgres, Row, Type, TypeInfo, ValueRef,
+        postgres::{PgRow, PgTypeKind, PgValueFormat, PgValueRef},
+    },
+};
+
+use super::{NULL, decimal, json, text};
+
+pub(super) fn read(row: &PgRow, name: &str) -> Result<Value, Error> {
+    let value = row.try_get_raw(name)?;
+    if value.is_null() {
+        return Ok(NULL);
+    }
+    if value.format() == PgValueFormat::Text {
+        return Ok(text(bytes(&value)?));
+    }
+    let info = value.type_info().into_owned();
+    if let Some(item) = info.name().strip_suffix("[]") {
+        let held = bytes(&value)?.to_vec();
+        return Ok(array(value, item).unwrap_or_else(|| held.into()));
+    }
+    let held = bytes(&value)?;
+    Ok(match info.name() {
+        "BOOL" => decode::<bool>(value)?.into(),
+        "INT2" => decode::<i16>(value)?.into(),
+        "INT4" => decode::<i32>(value)?.into(),
+        "INT8" => decode::<i64>(value)?.into(),
+        "OID" => decode::<sea_orm::sqlx::postgres::types::Oid>(value)?.0.into(),
+        "FLOAT4" => decode::<f32>(value)?.into(),
+        "FLOAT8" => decode::<f64>(value)?.into(),
+        "NUMERIC" => numeric(held).map_or_else(|| held.to_vec().into(), decimal),
+        "UUID" => decode::<Uuid>(value)?.into(),
+        "BYTEA" => held.to_vec().into(),
+        "JSON" => json_text(held),
+        // The first byte is the format's version.
+        "JSONB" => json_text(held.get(1..).unwrap_or_default()),
+        "DATE" => date(held),
+        "TIME" => time(held),
+        "TIMESTAMP" => match moment(held) {
+            Ok(at) => at.into(),
+            Err(other) => other,
+        },
+        "TIMESTAMPTZ" => match moment(held) {
+            Ok(at) => at.and_utc().into(),
+            Err(other) => other,
+        },
+        "INET" | "CIDR" => network(held).map_or_else(|| held.to_vec().into(), Value::from),
+        "MACADDR" => {
+            let parts: Vec<_> = held.iter().map(|byte| format!("{byte:02X}")).collect();
+            parts.join(":").into()
+        }
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "BPCHAR" | "\"CHAR\"" | "UNKNOWN" | "citext" | "CITEXT"
+        | "xml" => text(held),
+        _ if matches!(info.kind(), PgTypeKind::Enum(_)) => text(held),
+        _ => held.to_vec().into(),
+    })
+}
+
+fn bytes<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], Error> {
+    value.as_bytes().map_err(Error::Decode)
+}
+
+fn decode<'r, T: Decode<'r, Postgres>>(value: PgValueRef<'r>) -> Result<T, Error> {
+    T::decode(value).map_err(Error::Decode)
+}
+
+fn json_text(held: &[u8]) -> Value {
+    std::str::from_utf8(held).map_or_else(|_| held.to_vec().into(), json)
+}
+
+/// The items, of which each may be NULL.
+fn array(value: PgValueRef<'_>, item: &str) -> Option<Value> {
+    Some(match item {
+        "BOOL" => items::<bool>(value)?,
+        "INT2" => items::<i16>(value)?,
+        "INT4" => items::<i32>(value)?,
+        "INT8" => items::<i64>(value)?,
+        "FLOAT4" => items::<f32>(value)?,
+        "FLOAT8" => items::<f64>(value)?,
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" => items::<String>(value)?,
+        "UUID" => items::<Uuid>(value)?,
+        "BYTEA" => items::<Vec<u8>>(value)?,
+        "DATE" => items::<NaiveDate>(value)?,
+        "TIME" => items::<NaiveTime>(value)?,
+        "TIMESTAMP" => items::<NaiveDateTime>(value)?,
+        "TIMESTAMPTZ" => items::<DateTime<Utc>>(value)?,
+        "JSON" | "JSONB" => items::<serde_json::Value>(value)?,
+        #[cfg(feature = "with-rust_decimal")]
+        "NUMERIC" => items::<sea_orm::prelude::Decimal>(value)?,
+        _ => return None,
+    })
+}
+
+fn items<T>(value: PgValueRef<'_>) -> Option<Value>
+where
+    T: for<'r> Decode<'r, Postgres> + Type<Postgres> + ValueType + Into<Value>,
+    Option<T>: Into<Value>,
+{
+    let items = <Vec<Option<T>> as Decode<Postgres>>::decode(value).ok()?;
+    let item_type: ArrayType = T::array_type();
+    Some(Value::Array(item_type, Some(Box::new(items.into_iter().map(Into::into).collect()))))
+}
+
+fn number<const N: usize>(held: &[u8], at: usize) -> Option<[u8; N]> {
+    held.get(at..at + N)?.try_into().ok()
+}
+
+/// A number of any size, digit by digit: Rust's types hold fewer.
+fn numeric(held: &[u8]) -> Option<String> {
+    let short = |at: usize| number(held, at).map(i16::from_be_bytes);
+    let (count, weight, sign, scale) = (short(0)?, short(2)?, short(4)?, short(6)?);
+    let minus = match u16::from_be_bytes(sign.to_be_bytes()) {
+        0xC000 => return Some("NaN".to_owned()),
+        0xD000 => return Some("Infinity".to_owned()),
+        0xF000 => return Some("-Infinity".to_owned()),
+        0x4000 => "-",
+        _ => "",
+    };
+    // Four decimal digits each; the first has the weight of 10000 to the power of `weight`.
+    let group = |place: i16| match usize::try_from(weight - place) {
+        Ok(i) if i < usize::try_from(count).unwrap_or_default() => short(8 + 2 * i),
+        _ => Some(0),
+    };
+    let mut whole = String::new();
+    for place in (0..=weight.max(0)).rev() {
+        whole.push_str(&format!("{:04}", group(place)?));
+    }
+    let whole = whole.trim_start_matches('0');
+    let mut fraction = String::new();
+    let scale = usize::try_from(scale).ok()?;
+    let mut place = -1;
+    while fraction.len() < scale {
+        fraction.push_str(&format!("{:04}", group(place)?));
+        place -= 1;
+    }
+    fraction.truncate(scale);
+    let point = if scale == 0 { "" } else { "." };
+    Some(format!("{minus}{}{point}{fraction}", if whole.is_empty() { "0" } else { whole }))
+}
+
+fn epoch() -> NaiveDateTime {
+    NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default().and_time(NaiveTime::MIN)
+}
+
+/// Or what is there instead.
+fn moment(held: &[u8]) -> Result<NaiveDateTime, Value> {
+    let Some(micros) = number(held, 0).map(i64::from_be_bytes) else { return Err(held.to_vec().into()) };
+    match micros {
+        i64::MAX => Err("infinity".into()),
+        i64::MIN => Err("-infinity".into()),
+        _ => {
+            let at = epoch().checked_add_signed(TimeDelta::microseconds(micros));
+            at.ok_or_else(|| format!("{micros} microseconds after 2000-01-01T00:00:00").into())
+        }
+    }
+}
+
+fn date(held: &[u8]) -> Value {
+    let Some(days) = number(held, 0).map(i32::from_be_bytes) else { return held.to_vec().into() };
+    match days {
+        i32::MAX => "infinity".into(),
+        i32::MIN => "-infinity".into(),
+        _ => match epoch().date().checked_add_signed(TimeDelta::days(days.into())) {
+            Some(date) => date.into(),
+            None => format!("{days} days after 2000-01-01").into(),
+        },
+    }
+}
+
+fn time(held: &[u8]) -> Value {
+    let Some(micros) = number(held, 0).map(i64::from_be_bytes) else { return held.to_vec().into() };
+    match micros {
+        0..86_400_000_000 => (NaiveTime::MIN + TimeDelta::microseconds(micros)).into(),
+        _ => "24:00:00".into(), // the one time of day that Rust's type does not have
+    }
+}
+
+/// An address with the length of its network.
+fn network(held: &[u8]) -> Option<String> {
+    let [_, prefix, _, _] = number::<4>(held, 0)?;
+    let address: IpAddr = match held.get(4..)?.len() {
+        4 => Ipv4Addr::from(number::<4>(held, 4)?).into(),
+        _ => Ipv6Addr::from(number::<16>(held, 4)?).into(),
+    };
+    Some(format!("{address}/{prefix}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_size_keep_their_digits() {
+        let check = |parts: &[i16], expected: &str| {
+            let held: Vec<u8> = parts.iter().flat_map(|part| part.to_be_bytes()).collect();
+            assert_eq!(numeric(&held).as_deref(), Some(expected));
+        };
+        check(&[0, 0, 0, 0], "0");
+        check(&[0, 0, 0, 3], "0.000");
+        check(&[1, 0, 0, 2, 10], "10.00");
+        check(&[2, 0, 0, 2, 10, 5000], "10.50");
+        check(&[1, 1, 0x4000, 0, 1], "-10000");
+        check(&[1, -1, 0, 4, 1], "0.0001");
+        check(&[1, -2, 0, 8, 25], "0.00000025");
+        check(&[3, 2, 0, 1, 12, 3456, 7890], "1234567890.0");
+        check(&[0, 0, -16384, 0], "NaN");
+    }
+
+    #[test]
+    fn what_has_no_time_of_its_own_is_said_in_words() {
+        assert_eq!(moment(&i64::MAX.to_be_bytes()), Err("infinity".into()));
+        assert_eq!(date(&i32::MIN.to_be_bytes()), "-infinity".into());
+        assert_eq!(date(&0_i32.to_be_bytes()), NaiveDate::from_ymd_opt(2000, 1, 1).unwrap().into());
+        assert_eq!(time(&86_400_000_000_i64.to_be_bytes()), "24:00:00".into());
+    }
+}
