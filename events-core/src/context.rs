@@ -98,7 +98,8 @@ impl Context {
     }
 
     /// The unit of work creates the team itself: its first tracked save must be the insert of a model whose team is
-    /// its own key; the key that comes back is the team of everything in the unit.
+    /// its own key; the key that comes back is the team of everything in the unit. A row that is there already makes no
+    /// team: to update, delete or upsert one is refused.
     pub fn new_team() -> Self {
         Self { team: TeamScope::New, ..Self::default() }
     }

@@ -85,6 +85,11 @@ pub enum Refused {
         hint: &'static str,
     },
     /// The row belongs to another team than the context.
+    ///
+    /// Answered where the caller has named the other team itself: in the row that it inserts, in the subject of an event, in a
+    /// thread or an inbox. A save of a row that the database holds as another team's answers word for word what it
+    /// answers of a row that is not there, such as [`DbErr::RecordNotUpdated`], and this stands in the log; only a delete inside
+    /// a scope, which cannot be answered so, is refused with it.
     #[error("{} is not of the context's team", Shown(.object))]
     OtherTeam {
         /// The object; its team is not told.

@@ -1,5 +1,6 @@
 //! What the generated `ActiveModelBehavior` calls: one line each there, everything else here.
 
+use events_core::TeamScope;
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable,
     PrimaryKeyToColumn, Value,
@@ -10,6 +11,7 @@ use crate::{
     connection::EventConnection,
     error::Refused,
     record::{self, SaveOptions, Sizes},
+    row_level_security::new_team::makes_team,
     saves, scope,
     tracked::{self, Definition, Field, RowImage, TeamSource, Tracked},
     transaction::{Announcement, Caller, EventTransaction, HookFuture, Kind},
@@ -107,7 +109,7 @@ pub fn after_hook<C, T>(db: &C, result: Result<T, DbErr>) -> Result<T, DbErr> {
     result
 }
 
-async fn before<A, C>(active: A, db: &C, kind: Kind) -> Result<A, DbErr>
+async fn before<A, C>(mut active: A, db: &C, kind: Kind) -> Result<A, DbErr>
 where
     A: ActiveModelTrait + Send,
     Model<A>: Tracked,
@@ -116,13 +118,17 @@ where
     let definition = Model::<A>::definition();
     tracked::know(definition);
     if let Some(txn) = downcast_ref::<EventTransaction, C>(db) {
+        draw_team_key(&mut active, kind, txn).await?;
         announce(&active, kind, saves::take_options(definition), txn)?;
         return Ok(active);
     }
     if scope::is_active() {
-        let key = tracked::key_of(&active);
+        let mut key = tracked::key_of(&active);
         check_values(&active, definition, kind)?;
         check_key(&active, definition, kind, &key)?;
+        if key.is_none() && makes_team(definition, kind, &scope::team(definition)?) {
+            key = set_key(&mut active, scope::draw_team_key(definition, db).await?);
+        }
         let (team, states) = (set_team(&active, definition), set_states(&active, definition));
         scope::before(definition, kind, key, team, &states, db).await?;
         return Ok(active);
@@ -168,6 +174,27 @@ where
         txn.announce(Announcement { by, kind, definition, key, bound, options, sizes })?;
     }
     Ok(())
+}
+
+/// Sets the key of a new team's row, if the database's policies will ask for it before the row is there.
+pub(crate) async fn draw_team_key<A>(active: &mut A, kind: Kind, txn: &EventTransaction) -> Result<(), DbErr>
+where
+    A: ActiveModelTrait,
+    Model<A>: Tracked,
+{
+    let definition = Model::<A>::definition();
+    if makes_team(definition, kind, &txn.team_scope()) && tracked::key_of(active).is_none() {
+        set_key(active, txn.draw_team_key(definition).await?);
+    }
+    Ok(())
+}
+
+/// Sets the key that was drawn, and answers it.
+fn set_key<A: ActiveModelTrait>(active: &mut A, drawn: Option<Value>) -> Option<Vec<Value>> {
+    type PrimaryKey<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey;
+    let column = PrimaryKey::<A>::iter().next()?.into_column();
+    active.set(column, drawn?);
+    tracked::key_of(active)
 }
 
 /// How many values SeaORM's statement will bind. None if it will send none: a key is missing, or nothing is set.
@@ -279,12 +306,20 @@ pub(crate) fn check_team<A: ActiveModelTrait>(
     key: &Option<Vec<Value>>,
     txn: &EventTransaction,
 ) -> Result<(), Refused> {
-    let team = set_team(active, definition);
+    let (team, scope) = (set_team(active, definition), txn.team_scope());
+    let is_insert = kind == Kind::Insert;
+    if scope == TeamScope::New && !is_insert {
+        return record::team_of(definition, &RowImage::said(key.as_deref(), team), &scope).map(drop);
+    }
     // A tenant's own key is its team, and set in every update without being changed.
-    let is_told = kind == Kind::Insert || (kind == Kind::Update && !definition.is_team());
+    let is_told = is_insert || (kind == Kind::Update && !definition.is_team());
     if definition.team() == TeamSource::Context || (is_told && team.is_some()) {
         let row = RowImage::said(key.as_deref(), team);
-        record::team_of(definition, &row, &txn.team_scope()).map_err(|refused| match refused {
+        let told = match is_insert {
+            true => record::team_of_insert(definition, &row, &scope),
+            false => record::team_of(definition, &row, &scope),
+        };
+        told.map_err(|refused| match refused {
             // Whosever the row is: of the context's team it would be moved, and of any other it is not to be touched.
             Refused::OtherTeam { object } if kind == Kind::Update => Refused::TeamChanged { object },
             refused => refused,

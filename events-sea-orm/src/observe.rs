@@ -3,7 +3,9 @@
 use tracing::{Span, debug_span};
 use uuid::Uuid;
 
-use crate::{consumer::Subscription, record::Recorded, tracked::Definition, transaction::Kind};
+use crate::{
+    consumer::Subscription, error::Refused, record::Recorded, tracked::Definition, transaction::Kind,
+};
 
 pub(crate) fn unit_span(unit_id: Uuid) -> Span {
     debug_span!("events.unit", %unit_id)
@@ -99,6 +101,12 @@ pub(crate) fn consumed(subscription: &Subscription, outcome: &'static str, event
     }
     #[cfg(not(feature = "metrics"))]
     let _ = (subscription, outcome, events);
+}
+
+/// A save of another team's row, which was answered as if there were no such row.
+pub(crate) fn other_team(refused: &Refused) {
+    let error: &(dyn std::error::Error + 'static) = refused;
+    tracing::warn!(error, "a save of a row of another team was answered as one of a row that is not there");
 }
 
 /// A write that passed without an event, since its application is being adopted.

@@ -288,8 +288,11 @@ fn team_not_made(what: String) -> Refused {
     }
 }
 
-/// The team of a row, if the context may touch it.
+/// The team of a row that is there, if the context may touch it.
 pub(crate) fn team_of(definition: &Definition, row: &RowImage, scope: &TeamScope) -> Result<String, Refused> {
+    if *scope == TeamScope::New {
+        return Err(team_not_made(format!("`{}`", definition.object_type())));
+    }
     let own = own_team(definition, row)?;
     match (scope, own) {
         (TeamScope::Team(team), Some(own)) if own != *team => {
@@ -304,12 +307,33 @@ pub(crate) fn team_of(definition: &Definition, row: &RowImage, scope: &TeamScope
             what: format!("`{}`", definition.object_type()),
             hint: "its rows do not say (`team = context`), so name one with `Context::team(..)`",
         }),
-        (TeamScope::New, Some(own)) if definition.is_team() => {
-            check_identifier("team", &own)?;
-            Ok(own)
-        }
-        (TeamScope::New, _) => Err(team_not_made(format!("`{}`", definition.object_type()))),
         _ => Err(Refused::NoTeam),
+    }
+}
+
+/// The team of a row that is inserted. Only such a row makes the team of a unit that has none yet.
+pub(crate) fn team_of_insert(
+    definition: &Definition,
+    row: &RowImage,
+    scope: &TeamScope,
+) -> Result<String, Refused> {
+    if *scope != TeamScope::New || !definition.is_team() {
+        return team_of(definition, row, scope);
+    }
+    let own = own_team(definition, row)?.ok_or(Refused::NoTeam)?;
+    check_identifier("team", &own)?;
+    Ok(own)
+}
+
+/// The team of a change, if the context may make it.
+pub(crate) fn team_of_change(
+    definition: &Definition,
+    change: Change<'_>,
+    scope: &TeamScope,
+) -> Result<String, Refused> {
+    match change {
+        Change::Created(row) => team_of_insert(definition, row, scope),
+        Change::Updated(_, row) | Change::Deleted(row) => team_of(definition, row, scope),
     }
 }
 

@@ -1,11 +1,22 @@
 //! How PostgreSQL is told whose rows it may show: a setting of the transaction, which the policies of
 //! `migration::isolation` compare, or a role that may see every team.
 
+pub(crate) mod new_team;
+
 use events_core::TeamScope;
 use sea_orm::{ConnectionTrait, DatabaseExecutor, DbErr, Statement, TransactionOptions};
 
 pub(crate) use crate::backend::isolation::TEAM_SETTING;
-use crate::{backend, error::Refused, events::Events, transaction, withhold::withhold_at_end};
+use crate::{
+    backend::{
+        self,
+        isolation::{has_row_level_security, inspect},
+    },
+    error::Refused,
+    events::Events,
+    transaction,
+    withhold::withhold_at_end,
+};
 
 /// What it takes to be let through the policies, where they are on.
 #[derive(Debug, Clone)]
@@ -58,6 +69,14 @@ pub(crate) async fn close(db: DatabaseExecutor<'_>) -> Result<(), DbErr> {
     match db {
         DatabaseExecutor::OwnedTransaction(txn) => transaction::commit(txn).await.map_err(withhold_at_end),
         _ => Ok(()),
+    }
+}
+
+/// The setting that the policies of the table of events compare, so that it need not be said again.
+pub(crate) async fn setting_of_policies(pool: &DatabaseConnection) -> Result<Option<String>, DbErr> {
+    match has_row_level_security(pool.get_database_backend()) {
+        true => inspect::team_setting(pool).await,
+        false => Ok(None),
     }
 }
 

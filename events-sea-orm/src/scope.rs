@@ -21,6 +21,7 @@ use crate::{
     events::Events,
     observe,
     record::{self, Change, Recorded, Recorder},
+    row_level_security::new_team,
     store,
     tracked::{self, Definition, RowImage, TeamSource},
     transaction::{EventTransaction, Kind},
@@ -189,6 +190,25 @@ fn transaction<'a, C: ConnectionTrait>(
     Err(Refused::NotATransaction { object_type, connection: std::any::type_name::<C>() })
 }
 
+/// The team that saves in this scope must be of.
+pub(crate) fn team(definition: &Definition) -> Result<TeamScope, Refused> {
+    Ok(current(definition.object_type())?.state().team.clone())
+}
+
+/// The key of a new team's row, if the database's policies will ask for it before the row is there.
+pub(crate) async fn draw_team_key<C: ConnectionTrait>(
+    definition: &'static Definition,
+    db: &C,
+) -> Result<Option<Value>, DbErr> {
+    let scope = current(definition.object_type())?;
+    if !scope.events.is_row_level_secure() {
+        return Ok(None);
+    }
+    let found = db.query_all_raw(new_team::select(definition)).await?;
+    let Some(draw) = new_team::Draw::of(&found)? else { return Ok(None) };
+    draw.key(definition, &db.query_all_raw(draw.statement.clone()).await?)
+}
+
 pub(crate) async fn before<C: ConnectionTrait>(
     definition: &'static Definition,
     kind: Kind,
@@ -200,10 +220,23 @@ pub(crate) async fn before<C: ConnectionTrait>(
     let scope = current(definition.object_type())?;
     transaction(db, &scope, definition.object_type())?;
     let team = scope.state().team.clone();
-    enter(&scope, &team, db).await?;
-    if definition.team() == TeamSource::Context || (kind == Kind::Insert && set_team.is_some()) {
-        record::team_of(definition, &RowImage::said(key.as_deref(), set_team.clone()), &team)?;
+    let said = RowImage::said(key.as_deref(), set_team.clone());
+    let mut entered = team.clone();
+    match kind {
+        Kind::Insert if set_team.is_some() || definition.team() == TeamSource::Context => {
+            let own = record::team_of_insert(definition, &said, &team)?;
+            // The policies of the tenants' own table compare the key that is about to be made.
+            if team == TeamScope::New {
+                entered = TeamScope::Team(own);
+            }
+        }
+        Kind::Insert => {}
+        _ if team == TeamScope::New || definition.team() == TeamSource::Context => {
+            record::team_of(definition, &said, &team)?;
+        }
+        _ => {}
     }
+    enter(&scope, &entered, db).await?;
     let lock = match (kind, &key) {
         (Kind::Update, _) => Some(Lock::ForUpdate),
         (Kind::Delete, _) => Some(Lock::ForDelete),
@@ -223,8 +256,14 @@ pub(crate) async fn before<C: ConnectionTrait>(
         let row = withhold_for(definition, db.query_one(&select).await)?;
         old = withhold_for(definition, row.map(|row| definition.image(&row, "")).transpose())?;
     }
-    if let Some(old) = &old {
-        record::team_of(definition, old, &team)?;
+    match old.as_ref().map(|old| record::team_of(definition, old, &team)) {
+        // As of a row that is not there. A hook cannot answer that of a delete.
+        Some(Err(refused @ Refused::OtherTeam { .. })) if kind == Kind::Update => {
+            observe::other_team(&refused);
+            return Err(DbErr::RecordNotUpdated);
+        }
+        Some(Err(refused)) => return Err(refused.into()),
+        _ => {}
     }
     if let (Kind::Update, Some(old)) = (kind, &old) {
         // Found out after the save it would be too late: a transaction of the application's own cannot be poisoned.
@@ -387,10 +426,7 @@ impl Scope {
         change: Change<'_>,
     ) -> Result<Vec<Recorded>, Refused> {
         let mut state = self.state();
-        let row = match change {
-            Change::Created(row) | Change::Updated(_, row) | Change::Deleted(row) => row,
-        };
-        let team = record::team_of(definition, row, &state.team)?;
+        let team = record::team_of_change(definition, change, &state.team)?;
         if state.team == TeamScope::New {
             state.team = TeamScope::Team(team.clone());
         }

@@ -7,6 +7,7 @@ use sea_orm::{
 
 use crate::{
     backend::{self, Lock},
+    error::Refused,
     record,
     tracked::{self, Tracked},
     transaction::EventTransaction,
@@ -170,8 +171,11 @@ where
     }
     let Some(row) = txn.query_one(&select).await? else { return Ok(false) };
     let row = withhold_for(definition, definition.image(&row, ""))?;
-    record::team_of(definition, &row, &txn.team_scope())?;
-    Ok(row.deleted)
+    match record::team_of(definition, &row, &txn.team_scope()) {
+        Ok(_) => Ok(row.deleted),
+        Err(Refused::OtherTeam { .. }) => Ok(false), // the update answers as of a row that is not there
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 #[cfg(test)]

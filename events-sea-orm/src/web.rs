@@ -19,8 +19,8 @@ use crate::error::Refused;
 ///
 /// | status | for |
 /// |---|---|
-/// | 403 | a row of another team, a change of team, a context without a team; [`DbErr::AccessDenied`] |
-/// | 404 | [`DbErr::RecordNotFound`], [`DbErr::RecordNotUpdated`] |
+/// | 403 | a change of team, a context without a team; [`DbErr::AccessDenied`] |
+/// | 404 | [`DbErr::RecordNotFound`], [`DbErr::RecordNotUpdated`], whatever is of another team |
 /// | 409 | a unique, exclusion or foreign key that was violated, [`DbErr::RecordNotInserted`]; a serialization failure or deadlock that the database reports as such (SQLSTATE 40001, 40P01); a state transition that the model does not allow |
 /// | 503 | no connection to be had |
 /// | 500 | everything else, an unknown commit outcome among it: a client must not simply try that again |
@@ -39,9 +39,9 @@ use crate::error::Refused;
 /// ```
 pub fn status_of(error: &DbErr) -> StatusCode {
     match (Refused::of(error), error) {
-        (Some(Refused::OtherTeam { .. } | Refused::TeamChanged { .. } | Refused::NoTeam), _) => {
-            StatusCode::FORBIDDEN
-        }
+        // Whoever asks must not learn that it is there.
+        (Some(Refused::OtherTeam { .. }), _) => StatusCode::NOT_FOUND,
+        (Some(Refused::TeamChanged { .. } | Refused::NoTeam), _) => StatusCode::FORBIDDEN,
         (Some(Refused::Transition(_)), _) => StatusCode::CONFLICT,
         (_, DbErr::AccessDenied { .. }) => StatusCode::FORBIDDEN,
         (_, DbErr::RecordNotFound(_) | DbErr::RecordNotUpdated) => StatusCode::NOT_FOUND,

@@ -370,7 +370,7 @@ async fn conflicts_have_their_status(db: Arc<TestDb>) {
 fn refusals_have_their_status() {
     let status = |refused: Refused| status_of(&refused.into()).as_u16();
     let object = || events_sea_orm::ObjectRef::new("campaign", "1");
-    assert_eq!(status(Refused::OtherTeam { object: object() }), 403);
+    assert_eq!(status(Refused::OtherTeam { object: object() }), 404);
     assert_eq!(status(Refused::TeamChanged { object: object() }), 403);
     assert_eq!(status(Refused::NoTeam), 403);
     assert_eq!(status(Refused::NestedOpen), 500);

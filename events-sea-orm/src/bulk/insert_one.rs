@@ -101,12 +101,14 @@ where
         InsertMany::of(vec![self.active], self.on_conflict, self.options)
     }
 
-    async fn exec_plain(self, txn: &EventTransaction) -> Result<InsertResult<A>, DbErr> {
+    async fn exec_plain(mut self, txn: &EventTransaction) -> Result<InsertResult<A>, DbErr> {
+        hooks::draw_team_key(&mut self.active, Kind::Insert, txn).await?;
         let insert = announced(self.active, self.options, txn)?;
         insert.exec(&Answers { txn, ask: Ask::Insert(widen::<A>) }).await
     }
 
-    async fn exec_plain_with_returning(self, txn: &EventTransaction) -> Result<Model<A>, DbErr> {
+    async fn exec_plain_with_returning(mut self, txn: &EventTransaction) -> Result<Model<A>, DbErr> {
+        hooks::draw_team_key(&mut self.active, Kind::Insert, txn).await?;
         announced(self.active, self.options, txn)?.exec_with_returning(txn).await
     }
 

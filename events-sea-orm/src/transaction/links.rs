@@ -10,6 +10,7 @@ use super::{
 use crate::{
     backend::{self, Lock},
     error::Refused,
+    observe,
     record::{self, Change, SaveOptions},
     tracked::{self, Definition},
     withhold::withhold_for,
@@ -85,13 +86,26 @@ impl EventTransaction {
             return Err(Refused::UnexpectedRow { object_type: definition.object_type() }.into());
         };
         let team = self.team_scope();
-        let read = rows.iter().map(|row| {
-            let old = definition.image(row, "")?;
-            record::team_of(definition, &old, &team)?;
-            Ok(old)
+        let read = rows.iter().map(|row| definition.image(row, "")).collect::<Result<Vec<_>, DbErr>>();
+        let allowed = read.map(|old_rows| {
+            let refused = old_rows.iter().filter_map(|old| record::team_of(definition, old, &team).err());
+            (refused.collect::<Vec<_>>(), old_rows)
         });
-        let old_rows = match read.collect::<Result<Vec<_>, DbErr>>() {
-            Ok(old_rows) => old_rows,
+        let old_rows = match allowed {
+            Ok((refused, old_rows)) if refused.is_empty() => old_rows,
+            Ok((mut refused, old_rows)) => {
+                doubt.settle(); // nothing was written
+                let all = refused.len() == old_rows.len();
+                let last = refused.pop().unwrap_or(Refused::NoTeam);
+                return match (last, backend::nothing_executed(self.unit.backend)) {
+                    // The parent is not of this team either: to it, neither is there.
+                    (last @ Refused::OtherTeam { .. }, Some(nothing)) if all => {
+                        observe::other_team(&last);
+                        Ok(Reply::Executed(nothing))
+                    }
+                    (last, _) => Err(last.into()),
+                };
+            }
             Err(error) => {
                 doubt.settle(); // nothing was written
                 return Err(error);

@@ -23,6 +23,7 @@ use crate::{
     error::Refused,
     observe,
     record::{self, Change, Recorder, SaveOptions},
+    row_level_security::new_team,
     tracked::{Definition, OLD, RowImage},
     withhold::{Sent, withhold},
 };
@@ -254,7 +255,7 @@ impl EventTransaction {
     async fn tracked_write(
         &self,
         busy: &Busy,
-        mut announced: Vec<Announcement>,
+        announced: Vec<Announcement>,
         verb: Verb,
         statement: Statement,
         doubt: Doubt,
@@ -268,11 +269,55 @@ impl EventTransaction {
                 Ok(old) => old,
                 Err(error) => {
                     doubt.settle(); // nothing was written
-                    return Err(error);
+                    return self.as_of_no_row(verb, &announced, error);
                 }
             };
             old_rows.push(old);
         }
+        let enters = self.enter_team_to_be(busy, &announced).await?;
+        let written = self.write_announced(busy, announced, old_rows, verb, statement, doubt).await;
+        if enters {
+            // Whatever became of the insert, the database hears before the next statement whose unit this is.
+            self.level.state().team_is_new = true;
+        }
+        written
+    }
+
+    /// Tells the database the team that an insert is about to make: the policies of the tenants' table compare it.
+    async fn enter_team_to_be(&self, busy: &Busy, announced: &[Announcement]) -> Result<bool, DbErr> {
+        let [insert] = announced else { return Ok(false) };
+        let key = insert.key.as_deref();
+        if !new_team::makes_team(insert.definition(), insert.kind, &self.team_scope()) {
+            return Ok(false);
+        }
+        let enter =
+            new_team::team_to_be(key).map(|team| self.unit.events.enter(&team)).transpose()?.flatten();
+        let Some(enter) = enter else { return Ok(false) };
+        self.send(busy, Verb::Execute, enter).await?;
+        Ok(true)
+    }
+
+    /// The key of a new team's row, if the database's policies will ask for it before the row is there.
+    pub(crate) async fn draw_team_key(&self, definition: &'static Definition) -> Result<Option<Value>, DbErr> {
+        if !self.unit.events.is_row_level_secure() {
+            return Ok(None);
+        }
+        let busy = self.begin_bulk().await?;
+        let found = self.query_own(&busy, new_team::select(definition)).await?;
+        let Some(draw) = new_team::Draw::of(&found)? else { return Ok(None) };
+        draw.key(definition, &self.query_own(&busy, draw.statement.clone()).await?)
+    }
+
+    /// Sends a tracked write whose old rows are read, and records what changed.
+    async fn write_announced(
+        &self,
+        busy: &Busy,
+        mut announced: Vec<Announcement>,
+        mut old_rows: Vec<Option<RowImage>>,
+        verb: Verb,
+        statement: Statement,
+        doubt: Doubt,
+    ) -> Result<Reply, DbErr> {
         let plain =
             (announced[0].kind == Kind::Insert).then(|| on_conflict::plain_insert(&statement)).flatten();
         let reply = match plain {
@@ -303,6 +348,24 @@ impl EventTransaction {
             _ => self.record_reply(&announced, &old_rows, &reply),
         };
         self.settle(recorded, doubt).map(|()| reply)
+    }
+
+    /// To whom it does not belong, a row of another team is not there: the save answers what it answers of a missing row,
+    /// and the log alone tells why.
+    fn as_of_no_row(&self, verb: Verb, announced: &[Announcement], error: DbErr) -> Result<Reply, DbErr> {
+        let (Some(refused), [_]) = (Refused::of(&error), announced) else { return Err(error) };
+        let reply = match verb {
+            Verb::QueryOne => Some(Reply::One(None)),
+            Verb::QueryAll => Some(Reply::All(Vec::new())),
+            _ => backend::nothing_executed(self.unit.backend).map(Reply::Executed),
+        };
+        match (refused, reply) {
+            (Refused::OtherTeam { .. }, Some(reply)) => {
+                observe::other_team(refused);
+                Ok(reply)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Without RETURNING the new row must be read. SeaORM does so next, for its caller: that answer will do for both.
@@ -456,7 +519,7 @@ impl EventTransaction {
     /// The events of a change go into the buffer.
     pub(crate) fn record(&self, recorder: &Recorder<'_>, change: Change<'_>) -> Result<(), Refused> {
         let mut state = self.level.state();
-        let team = record::team_of(recorder.definition(), change.row(), &state.team)?;
+        let team = record::team_of_change(recorder.definition(), change, &state.team)?;
         if matches!(state.team, TeamScope::New) {
             state.team = TeamScope::Team(team.clone());
             state.team_is_new = true;
