@@ -31,6 +31,8 @@ mod m0003_notifications;
 mod m0004_analytics;
 mod m0005_guards;
 mod m0006_retention;
+#[cfg(feature = "threads")]
+mod m0007_thread_keys;
 mod m0008_actor_index;
 #[cfg(feature = "notifications")]
 pub mod notifications;

@@ -10,7 +10,7 @@ pub(crate) fn insert_messages_from_json(backend: DbBackend) -> &'static str {
             "INSERT INTO thread_messages (thread_id, team_id, event_id, kind, author_id, body, data) \
              SELECT thread_id, team_id, event_id, 'system', author_id, body, data::jsonb \
              FROM ROWS FROM (json_to_recordset($1::text::json) AS (thread_id bigint, team_id text, event_id uuid, author_id text, \
-             body text, data text)) WITH ORDINALITY AS rows ORDER BY ordinality ON CONFLICT (thread_id, event_id) DO NOTHING"
+             body text, data text)) WITH ORDINALITY AS rows ORDER BY ordinality ON CONFLICT DO NOTHING"
         }
         DbBackend::MySql => {
             "INSERT INTO thread_messages (thread_id, team_id, event_id, kind, author_id, body, data) \
@@ -23,7 +23,7 @@ pub(crate) fn insert_messages_from_json(backend: DbBackend) -> &'static str {
         _ => {
             "INSERT INTO thread_messages (thread_id, team_id, event_id, kind, author_id, body, data) \
              SELECT value ->> 'thread_id', value ->> 'team_id', unhex(value ->> 'event_id'), 'system', value ->> 'author_id', \
-             value ->> 'body', value ->> 'data' FROM json_each(?) WHERE true ORDER BY key ON CONFLICT (thread_id, event_id) DO NOTHING"
+             value ->> 'body', value ->> 'data' FROM json_each(?) WHERE true ORDER BY key ON CONFLICT DO NOTHING"
         }
     }
 }

@@ -28,11 +28,16 @@ impl MigrationTrait for Migration {
     }
 }
 
+/// An event is told once in a thread. The team is part of the key, as of every unique key here: what one team has written
+/// must not keep another's message out.
+const MESSAGE_KEY: &str = "UNIQUE (team_id, thread_id, event_id)";
+
 /// The messages of a thread, page by page.
-const INDEX: &str = "CREATE INDEX IF NOT EXISTS thread_messages_thread_id ON thread_messages (thread_id, id)";
+pub(super) const INDEX: &str =
+    "CREATE INDEX IF NOT EXISTS thread_messages_thread_id ON thread_messages (thread_id, id)";
 
 /// The scope is never NULL: a unique key takes several NULLs for different. Without one it is the empty text.
-async fn tables(db: &impl ConnectionTrait) -> Result<[String; 2], DbErr> {
+pub(super) async fn tables(db: &impl ConnectionTrait) -> Result<[String; 2], DbErr> {
     const OBJECT: &str = "(team_id, object_type, object_id, scope), CHECK (length(team_id) > 0), CHECK (length(object_id) > 0)";
     const KIND: &str =
         "CHECK (kind IN ('system', 'user')), CHECK ((kind = 'system') = (event_id IS NOT NULL))";
@@ -60,7 +65,7 @@ async fn tables(db: &impl ConnectionTrait) -> Result<[String; 2], DbErr> {
                     body text NOT NULL,
                     data jsonb NOT NULL,
                     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-                    UNIQUE (thread_id, event_id), {KIND}
+                    {MESSAGE_KEY}, {KIND}
                 )"#
             ),
         ],
@@ -87,7 +92,7 @@ async fn tables(db: &impl ConnectionTrait) -> Result<[String; 2], DbErr> {
                     body text NOT NULL,
                     data text NOT NULL CHECK (json_valid(data)),
                     created_at text NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%f000+00:00', 'now')),
-                    UNIQUE (thread_id, event_id), {KIND}
+                    {MESSAGE_KEY}, {KIND}
                 )"
             ),
         ],
@@ -120,7 +125,7 @@ async fn tables(db: &impl ConnectionTrait) -> Result<[String; 2], DbErr> {
                         body mediumtext NOT NULL,
                         data longtext NOT NULL,
                         created_at datetime(6) NOT NULL DEFAULT (utc_timestamp(6)),
-                        UNIQUE (thread_id, event_id), {KIND},
+                        {MESSAGE_KEY}, {KIND},
                         KEY thread_messages_thread_id (thread_id, id),
                         FOREIGN KEY (thread_id) REFERENCES threads (id)
                     ) {options}"

@@ -5,7 +5,7 @@
 //!
 //! let mut steps = migration::steps();
 //! steps.extend(migration::threads::steps());
-//! assert_eq!(steps.len(), 3);
+//! assert_eq!(steps.len(), 4);
 //! ```
 
 use sea_orm::{DatabaseConnection, DbErr};
@@ -13,7 +13,7 @@ use sea_orm_migration::MigrationTrait;
 
 /// Every step, in order. New versions of this library only ever add to the end.
 pub fn steps() -> Vec<Box<dyn MigrationTrait>> {
-    vec![Box::new(super::m0002_threads::Migration)]
+    vec![Box::new(super::m0002_threads::Migration), Box::new(super::m0007_thread_keys::Migration)]
 }
 
 /// Runs every step, for applications without a `Migrator`. Safe to run again.

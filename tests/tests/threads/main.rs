@@ -14,6 +14,7 @@ use sea_orm::{
 use tests::{TEAM, TestDb, context, refusal};
 
 mod entities;
+mod keys;
 mod messages;
 mod own;
 mod posting;
