@@ -21,9 +21,9 @@ struct Team {
 /// By which setting PostgreSQL's policies know the team.
 #[derive(Debug, Args)]
 pub(crate) struct Setting {
-    /// The setting that row-level security compares
-    #[arg(long, default_value = "app.team_id", value_name = "NAME")]
-    team_setting: String,
+    /// The setting that row-level security compares; the policies say it, unless they compare several
+    #[arg(long, value_name = "NAME")]
+    team_setting: Option<String>,
 }
 
 /// Whose events, and how PostgreSQL is told where it keeps teams apart itself.
@@ -42,8 +42,11 @@ impl Setting {
     /// Nothing of an application's own is linked into this program. It also runs as the owner of the tables, of which
     /// the library says that a service must not.
     pub(crate) fn builder(&self, pool: DatabaseConnection) -> EventsBuilder {
-        let builder = Events::builder(pool).without_registered_consumers();
-        builder.team_setting(&self.team_setting).start_despite_dangers()
+        let builder = Events::builder(pool).without_registered_consumers().start_despite_dangers();
+        match &self.team_setting {
+            Some(setting) => builder.team_setting(setting),
+            None => builder,
+        }
     }
 }
 

@@ -89,6 +89,43 @@ pub(crate) fn last_insert_id(backend: DbBackend, result: &ExecResult) -> Option<
     (backend != DbBackend::Postgres).then(|| result.last_insert_id())
 }
 
+/// Why the self-check could not be made, and what to do about it where that is known.
+pub(crate) fn not_checked(error: &DbErr) -> String {
+    format!("the database could not be checked: {error}{}", advice_on_pooler(error))
+}
+
+/// What to do about a pooler that gives the sessions of one client to others, and does not know prepared statements.
+fn advice_on_pooler(error: &DbErr) -> &'static str {
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    else {
+        return "";
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    let is_of_another =
+        error.as_database_error().is_some_and(|error| error.message().contains("prepared statement"));
+    match (code.as_deref(), is_of_another) {
+        // A statement of that name is there already, or is not, or is another one.
+        (Some("42P05" | "26000" | "08P01"), true) => {
+            ". A pooler hands out connections by the transaction and does not know prepared statements: use PgBouncer 1.21 or later with \
+             `max_prepared_statements` above 0, or let it hand out connections by the session"
+        }
+        _ => "",
+    }
+}
+
+/// What a statement that finds no row answers. None without the database's driver.
+pub(crate) fn nothing_executed(backend: DbBackend) -> Option<ExecResult> {
+    match backend {
+        #[cfg(feature = "postgres")]
+        DbBackend::Postgres => Some(sea_orm::sqlx::postgres::PgQueryResult::default().into()),
+        #[cfg(feature = "mysql")]
+        DbBackend::MySql => Some(sea_orm::sqlx::mysql::MySqlQueryResult::default().into()),
+        #[cfg(feature = "sqlite")]
+        DbBackend::Sqlite => Some(sea_orm::sqlx::sqlite::SqliteQueryResult::default().into()),
+        _ => None,
+    }
+}
+
 /// What tells of a row that an upsert answers whether it was inserted.
 pub(crate) const WAS_INSERTED: &str = "__inserted";
 

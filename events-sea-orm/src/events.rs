@@ -44,6 +44,8 @@ struct Inner {
     consumer_rounds: usize,
     scope_on_pool: bool,
     options: TransactionOptions,
+    /// By which PostgreSQL's policies know the team, whether or not it is set.
+    team_setting: String,
     /// Where it is on.
     row_level_security: Option<RowLevelSecurity>,
     adoption: Option<Arc<Adoption>>,
@@ -74,7 +76,7 @@ pub struct EventsBuilder {
     adopting: bool,
     options: TransactionOptions,
     row_level_security: Option<bool>,
-    team_setting: String,
+    team_setting: Option<String>,
     all_teams_role: Option<String>,
     start_despite_dangers: bool,
 }
@@ -137,8 +139,8 @@ pub enum BuildError {
         "only PostgreSQL has row-level security: leave `.row_level_security(true)` out, here queries alone keep teams apart"
     )]
     NoRowLevelSecurity,
-    /// The self-check could not be made.
-    #[error("the database could not be checked")]
+    /// The self-check could not be made. The message says what the database answered, and what to do where that is known.
+    #[error("{}", backend::not_checked(.0))]
     SelfCheck(#[source] DbErr),
     /// Row-level security is on and does not hold: a team could see or change what is of another.
     #[error("the database does not keep teams apart, or events as they are; mend it first:\n{report}")]
@@ -229,15 +231,17 @@ impl EventsBuilder {
         self
     }
 
-    /// The setting by which the policies tell the team: `app.team_id` unless said. It is set with each transaction and
-    /// ends with it, so that policies which an application already has may compare the same one.
+    /// The setting by which the policies tell the team. Unless it is said, it is the one that the policies of the table of events
+    /// compare, and `app.team_id` if they compare none; one that is said and that they do not compare is refused. It is set with
+    /// each transaction and ends with it, so that policies which an application already has may compare the same one.
     pub fn team_setting(mut self, name: impl Into<String>) -> Self {
-        self.team_setting = name.into();
+        self.team_setting = Some(name.into());
         self
     }
 
     /// The role that work for all teams takes under row-level security, for as long as its transaction: one that may
-    /// see every team, and of which the role that connects is a member. Without it such work is refused.
+    /// see every team, and of which the role that connects is a member; the self-check looks whether it is so. Without it such work
+    /// is refused.
     pub fn all_teams_role(mut self, role: impl Into<String>) -> Self {
         self.all_teams_role = Some(role.into());
         self
@@ -283,8 +287,15 @@ impl EventsBuilder {
             true => Some(Adoption::begin(&self.pool).await.map_err(BuildError::SelfCheck)?),
             false => None,
         };
+        let found = match &self.team_setting {
+            None if !is_mock => {
+                row_level_security::setting_of_policies(&self.pool).await.map_err(BuildError::SelfCheck)?
+            }
+            _ => None,
+        };
+        let team_setting = self.team_setting.or(found).unwrap_or_else(|| TEAM_SETTING.to_owned());
         let security =
-            RowLevelSecurity { team_setting: self.team_setting, all_teams_role: self.all_teams_role };
+            RowLevelSecurity { team_setting: team_setting.clone(), all_teams_role: self.all_teams_role };
         let events = Events(Arc::new(Inner {
             backend: self.pool.get_database_backend(),
             pool: self.pool,
@@ -294,6 +305,7 @@ impl EventsBuilder {
             consumer_rounds: self.consumer_rounds,
             scope_on_pool: self.scope_on_pool,
             options: self.options,
+            team_setting,
             row_level_security: is_on.then_some(security),
             adoption,
             event_limit: std::sync::OnceLock::new(),
@@ -345,7 +357,7 @@ impl Events {
             adopting: false,
             options: TransactionOptions::default(),
             row_level_security: None,
-            team_setting: TEAM_SETTING.to_owned(),
+            team_setting: None,
             all_teams_role: None,
             start_despite_dangers: false,
         }
@@ -487,9 +499,17 @@ impl Events {
 
     /// What a unit of work inside a migration needs: no consumers, and no pool, since there may be none at hand.
     #[cfg(feature = "migration")]
-    pub(crate) async fn for_seeds(db: &impl ConnectionTrait, team_setting: &str) -> Result<Self, DbErr> {
+    pub(crate) async fn for_seeds(
+        db: &impl ConnectionTrait,
+        team_setting: Option<&str>,
+    ) -> Result<Self, DbErr> {
         let is_on = row_level_security::is_on(db).await?;
-        let security = RowLevelSecurity { team_setting: team_setting.to_owned(), all_teams_role: None };
+        let found = match team_setting {
+            Some(named) => Some(named.to_owned()),
+            None => row_level_security::setting_of_policies(db).await?,
+        };
+        let team_setting = found.unwrap_or_else(|| TEAM_SETTING.to_owned());
+        let security = RowLevelSecurity { team_setting: team_setting.clone(), all_teams_role: None };
         Ok(Self(Arc::new(Inner {
             backend: db.get_database_backend(),
             pool: DatabaseConnection::default(),
@@ -499,6 +519,7 @@ impl Events {
             consumer_rounds: 0,
             scope_on_pool: false,
             options: TransactionOptions::default(),
+            team_setting,
             row_level_security: is_on.then_some(security),
             adoption: None,
             event_limit: std::sync::OnceLock::new(),
@@ -541,6 +562,10 @@ impl Events {
     pub(crate) async fn begin_plain(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = backend::begin_options(self.pool().get_database_backend(), self.options());
         transaction::begin(self.pool(), options, None).await
+    }
+
+    pub(crate) fn team_setting(&self) -> &str {
+        &self.0.team_setting
     }
 
     pub(crate) fn row_level_security(&self) -> Option<&RowLevelSecurity> {

@@ -123,7 +123,8 @@ pub use transaction::EventStream;
 pub use transaction::{EventTransaction, emit_event};
 pub use transitions::{TimeInState, Transition};
 pub use verify::{
-    Finding, GuardFinding, GuardProblem, IsolationFinding, Report, Severity, TextFinding, TextProblem,
+    AllTeamsProblem, Finding, GuardFinding, GuardProblem, IsolationFinding, Report, Severity, TableProblem,
+    TextFinding, TextProblem,
 };
 #[cfg(any(feature = "axum", feature = "tower"))]
 pub use web::status_of;

@@ -73,9 +73,9 @@ pub(crate) async fn close(db: DatabaseExecutor<'_>) -> Result<(), DbErr> {
 }
 
 /// The setting that the policies of the table of events compare, so that it need not be said again.
-pub(crate) async fn setting_of_policies(pool: &DatabaseConnection) -> Result<Option<String>, DbErr> {
-    match has_row_level_security(pool.get_database_backend()) {
-        true => inspect::team_setting(pool).await,
+pub(crate) async fn setting_of_policies(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    match has_row_level_security(db.get_database_backend()) {
+        true => inspect::team_setting(db).await,
         false => Ok(None),
     }
 }

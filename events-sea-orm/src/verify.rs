@@ -12,14 +12,13 @@ use sea_orm::{DbErr, EntityName, IdenStatic, Iterable};
 
 pub use self::{
     guards::{GuardFinding, GuardProblem},
-    isolation::IsolationFinding,
+    isolation::{AllTeamsProblem, IsolationFinding, TableProblem},
     text::{TextFinding, TextProblem},
 };
 use crate::{
     backend::{
         self,
         catalog::{Action, Catalog, ForeignKey, TableName},
-        isolation::TEAM_SETTING,
     },
     events::Events,
     store::event,
@@ -30,6 +29,8 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     findings: Vec<Finding>,
+    /// The role that is connected, if it is none of the application's.
+    operator: Option<String>,
 }
 
 /// How bad a finding is.
@@ -112,6 +113,25 @@ impl Report {
     /// Those for which [`build`](crate::EventsBuilder::build) refuses to start.
     pub fn dangers(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity() == Severity::Danger)
+    }
+
+    /// The role that is connected, if row-level security is on and it is not the application's: neither its role, as the
+    /// policies name it, nor a member of it. Where they name none, it is a superuser or a member of the tables' owner.
+    pub fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
+    }
+
+    /// Without what was found of [`operator`](Self::operator) itself: for a tool of somebody who is meant to be able to do more than
+    /// the application, such as the owner of the tables or an auditor. What the application's role is and may do stays.
+    #[must_use]
+    pub fn of_the_application(mut self) -> Self {
+        if let Some(operator) = &self.operator {
+            self.findings.retain(|finding| match finding {
+                Finding::Isolation(finding) => !finding.is_of(operator),
+                _ => true,
+            });
+        }
+        self
     }
 
     /// For those who start all the same.
@@ -290,13 +310,19 @@ impl Events {
                 }
             }
         }
-        let setting = self.row_level_security().map_or(TEAM_SETTING, |security| &security.team_setting);
         findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
-        findings.extend(isolation::findings(self.pool(), setting).await?.into_iter().map(Finding::Isolation));
         findings.extend(names::findings(self.pool(), &tracked, &catalog, own).await?);
         findings.extend(backend::text::findings(self.pool()).await?.into_iter().map(Finding::Text));
+        let security = self.row_level_security();
+        let asked = isolation::Asked {
+            setting: self.team_setting(),
+            all_teams_role: security.and_then(|security| security.all_teams_role.as_deref()),
+            tracked: &tracked,
+        };
+        let checked = isolation::check(self.pool(), asked).await?;
+        findings.extend(checked.findings.into_iter().map(Finding::Isolation));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
-        Ok(Report { findings })
+        Ok(Report { findings, operator: checked.operator })
     }
 }
 

@@ -32,7 +32,7 @@ tests::conformance! {
     request_without_a_user_does_not_reach_the_handler,
     missing_layer_is_named,
     context_without_a_team_reads_only,
-    row_of_another_team_is_forbidden,
+    row_of_another_team_is_not_found,
     concurrent_requests_do_not_mix,
     dropped_request_leaves_nothing,
     scoped_request_records_on_plain_transactions,
@@ -248,12 +248,12 @@ async fn context_without_a_team_reads_only(db: Arc<TestDb>) {
     assert!(rows(&db).await.is_empty() && db.log().await.is_empty());
 }
 
-async fn row_of_another_team_is_forbidden(db: Arc<TestDb>) {
+async fn row_of_another_team_is_not_found(db: Arc<TestDb>) {
     let service = Service::units(&db).await;
     let (_, id) = service.send("7/ada", Method::POST, "/campaigns/spring-7").await;
     let before = rows(&db).await;
-    assert_eq!(service.send("8/eve", Method::PUT, &format!("/raise/{id}/1")).await, (403, String::new()));
-    assert_eq!(service.send("8/eve", Method::POST, "/campaigns/planted-7").await, (403, String::new()));
+    assert_eq!(service.send("8/eve", Method::PUT, &format!("/raise/{id}/1")).await, (404, String::new()));
+    assert_eq!(service.send("8/eve", Method::POST, "/campaigns/planted-7").await, (404, String::new()));
     assert_eq!(rows(&db).await, before);
     assert_eq!(types(&db.log().await), ["CREATED"]);
     let raised = service.send("7/ada", Method::PUT, &format!("/raise/{id}/1")).await;
@@ -310,7 +310,7 @@ async fn scoped_request_records_on_plain_transactions(db: Arc<TestDb>) {
     assert_eq!(status, 200);
     // Handlers that take the connection find it as well.
     assert_eq!(service.send("7/ada", Method::PUT, &format!("/raise/{id}/1")).await, (200, "1".to_owned()));
-    assert_eq!(service.send("8/eve", Method::POST, "/plain/planted-7").await.0, 403);
+    assert_eq!(service.send("8/eve", Method::POST, "/plain/planted-7").await.0, 404);
     let log = db.log().await;
     assert_eq!(types(&log), ["CREATED", "UPDATED"]);
     assert!(log.iter().all(|event| event.team_id == "7" && event.actor_id.as_deref() == Some("ada")));

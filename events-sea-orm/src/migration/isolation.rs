@@ -20,6 +20,9 @@
 //! PUBLIC may do with these tables before they grant anything, so other grants to them are gone. Other roles keep theirs. On
 //! SQLite, MariaDB and MySQL, which have no row-level security, they do nothing.
 //!
+//! What is not named when they run again is as it was: roles and setting stand in the policies. To take one of the roles
+//! away, take the steps back and run them without it.
+//!
 //! A table that is made later, of threads for one, is not covered: run the steps [`again`]. Until then
 //! [`Events::verify`](crate::Events::verify) reports it.
 
@@ -31,7 +34,7 @@ use sea_orm_migration::{MigrationName, MigrationTrait, SchemaManager};
 
 pub use self::tracked::TeamPolicies;
 use crate::backend::isolation::{
-    EVENTS, RoleNames, guard_functions, has_row_level_security, read_relations, sql,
+    EVENTS, Relation, RoleNames, guard_functions, has_row_level_security, inspect, read_relations, sql,
 };
 
 /// The roles of an application on PostgreSQL.
@@ -65,10 +68,10 @@ impl Roles {
         self
     }
 
-    /// The setting that the policies compare with a row's team: `app.team_id` unless said. The library sets the one that
-    /// [`EventsBuilder::team_setting`](crate::EventsBuilder::team_setting) names.
+    /// The setting that the policies compare with a row's team. Unless it is said, it is the one that the policies compare
+    /// which are there, and `app.team_id` the first time. `Events` finds it in them.
     pub fn team_setting(mut self, name: impl Into<String>) -> Self {
-        self.0.setting = name.into();
+        self.0.setting = Some(name.into());
         self
     }
 }
@@ -152,8 +155,8 @@ impl MigrationTrait for Isolation {
 
 async fn isolate(db: &impl ConnectionTrait, roles: &Roles) -> Result<(), DbErr> {
     roles.check(db).await?;
-    let names = &roles.0;
     let relations = read_relations(db).await?;
+    let names = &roles.0.clone().or_as_before(&inspect::policies(db, &relations).await?);
     let Some(events) = relations.iter().find(|relation| relation.of == EVENTS) else {
         return Err(DbErr::Custom(
             "the table `events` is not on the search path: run the steps of `events_sea_orm::migration` first".to_owned(),
@@ -174,15 +177,16 @@ async fn isolate(db: &impl ConnectionTrait, roles: &Roles) -> Result<(), DbErr> 
         statements.extend(functions.iter().map(|name| format!("ALTER FUNCTION {name} OWNER TO {owner}")));
     }
     // Tables last: who gives one away may have no say in it any more.
-    statements.extend(relations.iter().flat_map(|relation| names.isolate(relation)));
+    statements.extend(mine(&relations)?.into_iter().flat_map(|relation| names.isolate(relation)));
     execute(db, statements).await
 }
 
 async fn open(db: &impl ConnectionTrait, roles: &Roles) -> Result<(), DbErr> {
     roles.check(db).await?;
-    let names = &roles.0;
     let relations = read_relations(db).await?;
-    let mut statements: Vec<_> = relations.iter().flat_map(|relation| names.open(relation)).collect();
+    let names = &roles.0.clone().or_as_before(&inspect::policies(db, &relations).await?);
+    let mut statements: Vec<_> =
+        mine(&relations)?.into_iter().flat_map(|relation| names.open(relation)).collect();
     if relations.iter().any(|relation| names.owner.as_ref() == Some(&relation.owner)) {
         let functions = guard_functions(db, &relations).await?;
         statements
@@ -191,19 +195,37 @@ async fn open(db: &impl ConnectionTrait, roles: &Roles) -> Result<(), DbErr> {
     execute(db, statements).await
 }
 
+/// What whoever runs the steps may change. A partition of somebody else's is left as it is: without a right of its own on it
+/// the application reaches it through its parent alone, and with one the self-check says so.
+fn mine(relations: &[Relation]) -> Result<Vec<&Relation>, DbErr> {
+    if let Some(other) = relations.iter().find(|relation| !relation.is_own && !relation.is_partition) {
+        return Err(DbErr::Custom(format!(
+            "`{}` belongs to `{}`: run the steps as a member of that role, or as a superuser",
+            other.name, other.owner
+        )));
+    }
+    Ok(relations.iter().filter(|relation| relation.is_own).collect())
+}
+
 /// In one round trip.
 async fn execute(db: &impl ConnectionTrait, statements: Vec<String>) -> Result<(), DbErr> {
     db.execute_unprepared(&statements.join(";\n")).await.map(drop)
 }
 
 impl Roles {
+    /// These, and where one is not named, the one for which there are policies.
+    async fn or_as_before(&self, db: &impl ConnectionTrait) -> Result<RoleNames, DbErr> {
+        let policies = inspect::policies(db, &read_relations(db).await?).await?;
+        Ok(self.0.clone().or_as_before(&policies))
+    }
+
     /// Whether all names can be and all roles are there.
     async fn check(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         let named = self.create_statements();
         for (role, _) in &named {
             sql::check_role(role).map_err(DbErr::Custom)?;
         }
-        sql::check_setting(&self.0.setting).map_err(DbErr::Custom)?;
+        sql::check_setting(self.0.setting()).map_err(DbErr::Custom)?;
         if let Some((twice, _)) =
             named.iter().enumerate().find_map(|(i, role)| named[..i].iter().find(|other| other.0 == role.0))
         {

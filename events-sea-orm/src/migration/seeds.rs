@@ -7,7 +7,6 @@ use sea_orm_migration::{SchemaManager, SchemaManagerConnection};
 use crate::{
     adoption, backend,
     events::Events,
-    row_level_security,
     transaction::{self, EventTransaction},
 };
 
@@ -15,7 +14,8 @@ use crate::{
 ///
 /// The unit is part of the migration's own transaction where there is one (PostgreSQL), and is committed by itself where
 /// there is none. Consumers do not run: their tables may be made by later migrations. Under row-level security the team is
-/// set in `app.team_id`; where the policies compare another setting, [`seed_with_team_setting`] names it.
+/// set in the setting that the policies of the table of events compare; where they compare several,
+/// [`seed_with_team_setting`] says which.
 ///
 /// # Errors
 /// What `work` answers; [`DbErr::Migration`] if the table of events is not there yet: list [`steps`](super::steps) before,
@@ -54,16 +54,28 @@ pub async fn seed<T, F>(manager: &SchemaManager<'_>, context: Context, work: F) 
 where
     F: AsyncFnOnce(&EventTransaction) -> Result<T, DbErr>,
 {
-    seed_with_team_setting(manager, row_level_security::TEAM_SETTING, context, work).await
+    seed_by(manager, None, context, work).await
 }
 
-/// As [`seed`], where the policies compare another setting than `app.team_id`.
+/// As [`seed`], where the policies compare several settings.
 ///
 /// # Errors
 /// As `seed`.
 pub async fn seed_with_team_setting<T, F>(
     manager: &SchemaManager<'_>,
     team_setting: &str,
+    context: Context,
+    work: F,
+) -> Result<T, DbErr>
+where
+    F: AsyncFnOnce(&EventTransaction) -> Result<T, DbErr>,
+{
+    seed_by(manager, Some(team_setting), context, work).await
+}
+
+async fn seed_by<T, F>(
+    manager: &SchemaManager<'_>,
+    team_setting: Option<&str>,
     context: Context,
     work: F,
 ) -> Result<T, DbErr>

@@ -39,7 +39,11 @@ impl Draw {
     }
 
     /// The key that was drawn.
-    pub(crate) fn key(&self, definition: &'static Definition, drawn: &[QueryResult]) -> Result<Option<Value>, DbErr> {
+    pub(crate) fn key(
+        &self,
+        definition: &'static Definition,
+        drawn: &[QueryResult],
+    ) -> Result<Option<Value>, DbErr> {
         let key = drawn.first().map(|row| row.try_get::<Option<String>>("", "key")).transpose()?.flatten();
         key.map_or(Ok(None), |key| value(definition, &self.column_type, key))
     }

@@ -298,7 +298,10 @@ impl EventTransaction {
     }
 
     /// The key of a new team's row, if the database's policies will ask for it before the row is there.
-    pub(crate) async fn draw_team_key(&self, definition: &'static Definition) -> Result<Option<Value>, DbErr> {
+    pub(crate) async fn draw_team_key(
+        &self,
+        definition: &'static Definition,
+    ) -> Result<Option<Value>, DbErr> {
         if !self.unit.events.is_row_level_secure() {
             return Ok(None);
         }

@@ -16,7 +16,7 @@ pub struct GuardFinding {
     pub(crate) problem: GuardProblem,
     pub(crate) table: String,
     pub(crate) name: String,
-    /// Whether row-level security is on for `events`.
+    /// Whether row-level security is on for `events`, and the table is within the connected user's reach.
     pub(crate) hardened: bool,
     pub(crate) mend: Option<String>,
 }
@@ -41,6 +41,11 @@ pub enum GuardProblem {
     },
     /// An index is missing: timelines are slow, or an event can be recorded twice.
     MissingIndex,
+    /// The table is divided by other columns than `id`, so that no key can hold ids unique: an event can be recorded twice, and
+    /// what became of a commit cannot be found out for sure.
+    NoUniqueId,
+    /// A partition has no trigger of its own against TRUNCATE, and the connected user has no right on it.
+    UnguardedPartition,
     /// A purge was left open: on SQLite and MariaDB events that it covers can be removed by hand.
     OpenPurge,
     /// `events` is no table here, a view maybe: its guards cannot be looked at.
@@ -72,9 +77,11 @@ impl GuardFinding {
 
     pub(super) fn severity(&self) -> Severity {
         match self.problem {
-            GuardProblem::Cascade { .. } | GuardProblem::Unseen | GuardProblem::MayRemove { .. } => {
-                Severity::Warning
-            }
+            GuardProblem::Cascade { .. }
+            | GuardProblem::Unseen
+            | GuardProblem::MayRemove { .. }
+            | GuardProblem::NoUniqueId
+            | GuardProblem::UnguardedPartition => Severity::Warning,
             GuardProblem::MissingIndex | GuardProblem::NotATable => Severity::Error,
             _ if self.hardened => Severity::Danger,
             _ => Severity::Error,
@@ -112,6 +119,16 @@ impl fmt::Display for GuardFinding {
             GuardProblem::MissingIndex => {
                 write!(f, "`{table}` has no valid index on ({name}): make it")
             }
+            GuardProblem::NoUniqueId => write!(
+                f,
+                "`{table}` is partitioned by {name}, so no key can hold its ids unique: an event can be recorded twice, and \
+                 `Events::outcome` cannot tell for sure what became of a commit; divide it by `id`, or not at all"
+            ),
+            GuardProblem::UnguardedPartition => write!(
+                f,
+                "the partition `{table}` has no trigger `{name}` of its own: whoever owns it can empty it. The connected user has no \
+                 right on it; let its owner make the trigger"
+            ),
             GuardProblem::OpenPurge => {
                 write!(
                     f,

@@ -1,18 +1,26 @@
 //! Whether the database keeps teams apart from the role that is connected.
 
+mod all_teams;
 mod policies;
 mod rights;
+mod tables;
 
 use std::fmt;
 
 use sea_orm::{DatabaseConnection, DbErr};
 
+pub use self::{all_teams::AllTeamsProblem, tables::TableProblem};
 use super::Severity;
-use crate::backend::isolation::{
-    EVENTS, Kind, Relation, RoleNames, has_row_level_security,
-    inspect::{self, Policy, Session},
-    policy, read_relations,
-    sql::identifier,
+use crate::{
+    backend::isolation::{
+        EVENTS, Kind, Relation, RoleNames, has_row_level_security,
+        inspect::{self, Policy, Right, Session},
+        memberships::Memberships,
+        policy, read_relations, role_of,
+        sql::identifier,
+        tables::read as read_tables,
+    },
+    tracked::Definition,
 };
 
 /// What lets a team see or write what is of another, or keeps it from its own.
@@ -56,8 +64,36 @@ pub enum IsolationFinding {
     NotForced {
         /// The table.
         table: String,
+        /// Whether the application can reach it: a partition on which it has no right it can only reach through its parent.
+        is_reached: bool,
         /// See above.
         mend: String,
+    },
+    /// Row-level security is on, and there is no policy for anybody: after a restore without the roles, for one.
+    NoPolicies,
+    /// A tracked table of the application's own lets a role of one team see or write more, or nothing at all.
+    Table {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The table, or a partition of it.
+        table: String,
+        /// The role that may read or write it.
+        role: String,
+        /// What is wrong.
+        problem: TableProblem,
+        /// Whether it is the table of the teams themselves, which an application may need before it knows a team.
+        is_team: bool,
+        /// See above.
+        mend: String,
+    },
+    /// The role that `all_teams_role` names cannot do what it is for.
+    AllTeamsRole {
+        /// The role.
+        role: String,
+        /// What is wrong.
+        problem: AllTeamsProblem,
+        /// See above.
+        mend: Option<String>,
     },
     /// A table of ours is not covered by the steps: it was made after they ran.
     NotIsolated {
@@ -106,7 +142,7 @@ pub enum IsolationFinding {
         /// See above.
         mend: String,
     },
-    /// The connection sees all teams by its policies. That is right for work of all teams, and for an auditor.
+    /// The connection sees all teams by its policies: a login of the role for all teams, or of an auditor. No service must.
     AllTeams {
         /// The role that is connected.
         role: String,
@@ -156,22 +192,25 @@ pub enum IsolationFinding {
 impl IsolationFinding {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            Self::Off | Self::AllTeams { .. } => Severity::Warning,
-            Self::MissingPolicy { .. }
-            | Self::NoPolicy { .. }
-            | Self::OwnedSchema { .. }
-            | Self::Right { is_reached: false, .. } => Severity::Error,
+            Self::Off | Self::NotForced { is_reached: false, .. } | Self::Table { is_team: true, .. } => {
+                Severity::Warning
+            }
+            Self::MissingPolicy { .. } | Self::OwnedSchema { .. } | Self::Right { is_reached: false, .. } => {
+                Severity::Error
+            }
             _ => Severity::Danger,
         }
     }
 
     pub(super) fn mend(&self) -> Option<String> {
         match self {
-            Self::Off | Self::AllTeams { .. } | Self::Pooler => None,
-            Self::PowerfulRole { mend, .. } | Self::OwnedTable { mend, .. } | Self::NoPolicy { mend, .. } => {
-                mend.clone()
-            }
+            Self::Off | Self::AllTeams { .. } | Self::NoPolicies | Self::Pooler => None,
+            Self::PowerfulRole { mend, .. }
+            | Self::OwnedTable { mend, .. }
+            | Self::NoPolicy { mend, .. }
+            | Self::AllTeamsRole { mend, .. } => mend.clone(),
             Self::OwnedSchema { mend, .. }
+            | Self::Table { mend, .. }
             | Self::NotForced { mend, .. }
             | Self::NotIsolated { mend, .. }
             | Self::MissingPolicy { mend, .. }
@@ -204,9 +243,27 @@ impl fmt::Display for IsolationFinding {
                 f,
                 "the role `{role}` owns the schema `{schema}`, or can become its owner, who may drop the tables in it"
             ),
-            Self::NotForced { table, .. } => {
-                write!(f, "row-level security is off for `{table}`, or does not hold for its owner: switch it on")
+            Self::NotForced { table, is_reached, .. } => {
+                write!(f, "row-level security is off for `{table}`, or does not hold for its owner: switch it on")?;
+                match is_reached {
+                    true => Ok(()),
+                    false => f.write_str("; the application reaches this partition through its parent alone, as it has no right on it"),
+                }
             }
+            Self::NoPolicies => f.write_str(
+                "row-level security is on for `events`, and no policy is there, so that nobody sees anything: a database that was \
+                 restored before its roles were made is like that. Make the roles, with what `Roles::create_sql` or `events migrate roles` \
+                 prints, then run the steps of `migration::isolation` again, or `events migrate up --app-role ..`, and \
+                 `Roles::team_policies` for your own tables",
+            ),
+            Self::Table { object_type, table, role, problem, is_team, .. } => {
+                write!(f, "of the table `{table}` of `{object_type}`, which `{role}` may read or write: {problem}")?;
+                match is_team {
+                    true => f.write_str("; of the table of the teams themselves this may be meant"),
+                    false => Ok(()),
+                }
+            }
+            Self::AllTeamsRole { role, problem, .. } => write!(f, "the role `{role}`, named by `all_teams_role`, {problem}"),
             Self::NotIsolated { table, .. } => {
                 write!(f, "`{table}` is not isolated: run the steps of `migration::isolation` again, now that it is there")
             }
@@ -227,7 +284,8 @@ impl fmt::Display for IsolationFinding {
             ),
             Self::AllTeams { role } => write!(
                 f,
-                "the role `{role}` sees all teams: right for work of all teams, else {CONNECT}"
+                "the role `{role}` sees all teams, whoever asks: {CONNECT}, and let work for all teams take its role for one \
+                 transaction, named with `all_teams_role`"
             ),
             Self::NoPolicy { role, .. } => {
                 write!(f, "no policy is for the role `{role}`, which sees and writes nothing: {CONNECT}, or a member of it")
@@ -257,6 +315,8 @@ impl fmt::Display for IsolationFinding {
 struct Found {
     relations: Vec<Relation>,
     policies: Vec<Policy>,
+    rights: Vec<Right>,
+    memberships: Memberships,
     session: Session,
 }
 
@@ -267,9 +327,8 @@ impl Found {
 
     /// All of them, as far as the policies tell.
     fn roles(&self, setting: &str) -> Option<RoleNames> {
-        let role = |kind| self.role(kind).map(str::to_owned);
-        let (owner, delivery, auditor) = (role(Kind::Owner), role(Kind::Delivery), role(Kind::Auditor));
-        role(Kind::App).map(|app| RoleNames { app, owner, delivery, auditor, setting: setting.to_owned() })
+        let roles = RoleNames::of_policies(&self.policies)?;
+        Some(RoleNames { setting: Some(setting.to_owned()), ..roles })
     }
 
     /// Whether there is no policy of ours on this table, though there are on others.
@@ -279,47 +338,93 @@ impl Found {
         ours.peek().is_some() && !relation.is_partition && ours.all(|policy| policy.oid != relation.oid)
     }
 
-    /// The role of this kind: most of its policies are for it.
     fn role(&self, kind: Kind) -> Option<&str> {
-        let of_kind = self
-            .policies
-            .iter()
-            .filter(|policy| Kind::of_policy(&policy.name).is_some_and(|of| of.0 == kind));
-        let roles: Vec<&str> = of_kind.flat_map(Policy::roles).flatten().collect();
-        roles.iter().copied().max_by_key(|role| roles.iter().filter(|other| *other == role).count())
+        role_of(&self.policies, kind)
+    }
+
+    /// Whether a role that is looked at has a right on this table itself.
+    fn is_reached(&self, relation: &Relation) -> bool {
+        let of_table = |right: &&Right| right.oid == relation.oid && right.sequence.is_none();
+        relation.is_own && !self.session.is_foreign
+            || self.rights.iter().filter(of_table).any(|right| right.is_reached)
     }
 }
 
-/// Asks six questions and begins a transaction where row-level security is on, asks two questions where it is not, and none
+/// Who asks, and of what.
+pub(super) struct Asked<'a> {
+    /// The setting that tells the team.
+    pub(super) setting: &'a str,
+    /// The role that work for all teams takes.
+    pub(super) all_teams_role: Option<&'a str>,
+    /// The models whose tables are looked at.
+    pub(super) tracked: &'a [&'static Definition],
+}
+
+/// What was found, and the role that is connected if it is none of the application's.
+pub(super) struct Checked {
+    pub(super) findings: Vec<IsolationFinding>,
+    pub(super) operator: Option<String>,
+}
+
+/// Asks nine questions and begins a transaction where row-level security is on, asks two questions where it is not, and none
 /// on other databases.
-pub(super) async fn findings(db: &DatabaseConnection, setting: &str) -> Result<Vec<IsolationFinding>, DbErr> {
+pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<Checked, DbErr> {
+    let without = |findings| Checked { findings, operator: None };
     if !has_row_level_security(db.get_database_backend()) {
-        return Ok(Vec::new());
+        return Ok(without(Vec::new()));
     }
     let relations = read_relations(db).await?;
     if !relations.iter().any(|relation| relation.of == EVENTS) {
-        return Ok(Vec::new());
+        return Ok(without(Vec::new()));
     }
     let policies = inspect::policies(db, &relations).await?;
     let is_ours = |policy: &Policy| Kind::of_policy(&policy.name).is_some();
     if !relations.iter().any(|relation| relation.is_enabled) && !policies.iter().any(is_ours) {
-        return Ok(vec![IsolationFinding::Off]);
+        return Ok(without(vec![IsolationFinding::Off]));
     }
+    let setting = asked.setting;
     let session = inspect::session(db, &relations, setting).await?;
     let powers = inspect::powers(db, &relations).await?;
-    let given = inspect::rights(db, &relations).await?;
+    let owned = inspect::owned(db, &relations).await?;
+    let rights = inspect::rights(db, &relations).await?;
     let views = inspect::views(db, &relations).await?;
-    let found = Found { relations, policies, session };
-    let mut findings = rights::of_roles(&found, &powers);
+    let memberships = Memberships::read(db, &relations).await?;
+    let named = tables::named(asked.tracked);
+    let of_models: Vec<_> = named.iter().map(|(_, named)| *named).collect();
+    let own_tables = read_tables(db, &relations, &of_models).await?;
+    let found = Found { relations, policies, rights, memberships, session };
+    let mut findings = rights::of_roles(&found, &powers, &owned);
     findings.extend(found.relations.iter().filter_map(|relation| covered(&found, relation, setting)));
     findings.extend(policies::findings(&found, setting));
-    findings.extend(given.iter().filter_map(|right| rights::excess(&found, right)));
+    findings.extend(found.rights.iter().filter_map(|right| rights::excess(&found, right)));
     findings.extend(views.into_iter().map(view));
+    findings.extend(tables::findings(&found, &named, &own_tables, setting));
     findings.extend(team_left_set(&found.session, setting));
+    if let Some(role) = asked.all_teams_role {
+        findings.extend(all_teams::finding(db, &found, role, setting).await?);
+    }
     if !inspect::keeps_transactions(db, setting).await? {
         findings.push(IsolationFinding::Pooler);
     }
-    Ok(findings)
+    let operator = found.session.is_foreign.then(|| found.session.role.clone());
+    Ok(Checked { findings, operator })
+}
+
+impl IsolationFinding {
+    /// Whether it is about this role and nothing else.
+    pub(super) fn is_of(&self, connected: &str) -> bool {
+        match self {
+            Self::PowerfulRole { role, .. }
+            | Self::OwnedTable { role, .. }
+            | Self::OwnedSchema { role, .. }
+            | Self::AllTeams { role }
+            | Self::NoPolicy { role, .. }
+            | Self::WiderPolicy { role, .. }
+            | Self::Table { role, .. }
+            | Self::View { role, .. } => role == connected,
+            _ => false,
+        }
+    }
 }
 
 /// Statements, one after the other.
@@ -333,8 +438,11 @@ fn covered(found: &Found, relation: &Relation, setting: &str) -> Option<Isolatio
     if let Some(roles) = found.roles(setting).filter(|_| found.is_left_out(relation)) {
         return Some(IsolationFinding::NotIsolated { table, mend: joined(roles.isolate(relation)) });
     }
-    let mend = joined(policy::force(&relation.name));
-    (!(relation.is_enabled && relation.is_forced)).then_some(IsolationFinding::NotForced { table, mend })
+    if relation.is_enabled && relation.is_forced {
+        return None;
+    }
+    let is_reached = !relation.is_partition || found.is_reached(relation);
+    Some(IsolationFinding::NotForced { table, is_reached, mend: joined(policy::force(&relation.name)) })
 }
 
 fn view(view: inspect::View) -> IsolationFinding {

@@ -68,7 +68,7 @@ async fn each_partition_is_guarded(db: Arc<TestDb>) {
     }
     // The id is unique only with a key of its own, which this table cannot have.
     let known: Vec<_> = guard_findings(&db.db).await;
-    assert!(known.iter().all(|finding| *finding.problem() == GuardProblem::MissingIndex), "{known:?}");
+    assert!(known.iter().all(|finding| *finding.problem() == GuardProblem::NoUniqueId), "{known:?}");
 
     // A partition that came later has the row triggers, but not the one against TRUNCATE.
     run(&db.db, "CREATE TABLE events_new PARTITION OF events FOR VALUES FROM (200) TO (300)").await;
@@ -77,7 +77,7 @@ async fn each_partition_is_guarded(db: Arc<TestDb>) {
             run(&db.db, sql).await;
         }
         let mut findings = guard_findings(&db.db).await;
-        findings.retain(|finding| *finding.problem() != GuardProblem::MissingIndex);
+        findings.retain(|finding| *finding.problem() != GuardProblem::NoUniqueId);
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!((findings[0].table(), findings[0].name()), (table, name));
         assert_eq!(*findings[0].problem(), problem);

@@ -19,13 +19,16 @@ fn every_test_that_is_named_is_there() {
         include_str!("../properties/secrets.rs"),
         include_str!("connections.rs"),
         include_str!("migration.rs"),
+        include_str!("new_team.rs"),
         include_str!("plans.rs"),
         include_str!("pooler.rs"),
         include_str!("rights.rs"),
         include_str!("side_channels.rs"),
         include_str!("startup.rs"),
         include_str!("surface.rs"),
+        include_str!("tables.rs"),
         include_str!("verify.rs"),
+        include_str!("../conformance/teams.rs"),
         include_str!("../text.rs"),
     ];
     // Names of tests are statements: they have more words than any other name in the text.

@@ -4,12 +4,14 @@
 mod connections;
 mod docs;
 mod migration;
+mod new_team;
 mod plans;
 mod pooler;
 mod rights;
 mod side_channels;
 mod startup;
 mod surface;
+mod tables;
 mod verify;
 mod world;
 
@@ -59,3 +61,15 @@ fn insert_event(team: &str) -> String {
          VALUES ('{id}', '{team}', 'CREATED', 'campaign', '1', '{id}', '{{}}', '{{}}', now())"
     )
 }
+
+/// Whether a membership says itself what it is for.
+async fn is_16(db: &TestDb) -> bool {
+    texts(&db.db, "SELECT (current_setting('server_version_num')::int >= 160000)::text").await == ["true"]
+}
+
+/// A table of events that its owner divides.
+const PARTITIONED: &str = "CREATE TABLE events (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id uuid NOT NULL, \
+     team_id varchar(191) COLLATE \"C\" NOT NULL, event_type varchar(63) NOT NULL, object_type varchar(191), object_id varchar(191), \
+     actor_id varchar(191), unit_id uuid NOT NULL, event_data jsonb NOT NULL, context jsonb NOT NULL, occurred_at timestamptz NOT NULL, \
+     recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()) PARTITION BY RANGE (seq); \
+     CREATE TABLE events_low PARTITION OF events FOR VALUES FROM (MINVALUE) TO (100)";

@@ -22,6 +22,7 @@ tests::on_postgres! {
     partitions_are_not_a_way_around,
     a_migrator_runs_and_takes_back_the_steps,
     a_users_own_tables_get_the_same_policies,
+    roles_that_are_not_named_again_keep_their_policies,
 }
 
 mod others {
@@ -56,6 +57,22 @@ async fn steps_leave_the_same_when_run_again_and_are_taken_back(db: Arc<TestDb>)
     assert_eq!(catalog(&db).await, open);
     migration::isolation::down(&db.db, &roles).await.unwrap();
     assert_eq!(catalog(&db).await, open);
+}
+
+async fn roles_that_are_not_named_again_keep_their_policies(db: Arc<TestDb>) {
+    with_all_tables(&db).await;
+    let roles = TestRoles::create(&db).await;
+    migration::isolation::up(&db.db, &roles.roles().team_setting("shop.tenant")).await.unwrap();
+    roles.roles().team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
+    let before = catalog(&db).await;
+    migration::isolation::up(&db.db, &Roles::app(&roles.app)).await.unwrap();
+    Roles::app(&roles.app).team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
+    assert_eq!(catalog(&db).await, before);
+    // Taken back, and made without it, a role has none.
+    migration::isolation::down(&db.db, &Roles::app(&roles.app)).await.unwrap();
+    migration::isolation::up(&db.db, &Roles::app(&roles.app)).await.unwrap();
+    let of_delivery = "SELECT policyname::text FROM pg_policies WHERE policyname LIKE 'events\\_delivery%' AND tablename <> 'campaigns'";
+    assert_eq!(texts(&db.db, of_delivery).await, Vec::<String>::new());
 }
 
 async fn a_missing_role_is_named_with_what_creates_it(db: Arc<TestDb>) {

@@ -10,6 +10,7 @@ use crate::{as_team, insert_event, isolated, texts};
 tests::on_postgres! {
     a_pooler_by_the_transaction_keeps_teams_apart,
     a_pooler_by_the_statement_is_found,
+    an_old_pooler_by_the_transaction_is_named,
 }
 
 async fn a_pooler_by_the_transaction_keeps_teams_apart(db: Arc<TestDb>) {
@@ -49,4 +50,30 @@ async fn a_pooler_by_the_statement_is_found(db: Arc<TestDb>) {
     }
     app.close().await.unwrap();
     direct.close().await.unwrap();
+}
+
+/// One that does not know prepared statements answers the second session of a connection with those of the first.
+async fn an_old_pooler_by_the_transaction_is_named(db: Arc<TestDb>) {
+    if !PgBouncer::is_installed() {
+        return;
+    }
+    let roles = isolated(&db).await;
+    let pooler = PgBouncer::start(&db.url, "transaction", &[(&roles.app, PASSWORD)]).await;
+    let url = pooler.url(&db.url_as(&roles.app));
+    let first = TestDb::open_with(&url, 1).await;
+    Events::builder(first.clone()).build().await.unwrap();
+    let second = TestDb::open_with(&url, 1).await;
+    match Events::builder(second.clone()).build().await {
+        Ok(_) => {} // version 1.21 or later, which knows them
+        Err(error @ BuildError::SelfCheck(_)) => {
+            let said = error.to_string();
+            assert!(
+                said.contains("prepared statement") && said.contains("PgBouncer 1.21 or later"),
+                "{said}"
+            );
+        }
+        Err(other) => panic!("{other}"),
+    }
+    first.close().await.unwrap();
+    second.close().await.unwrap();
 }

@@ -19,9 +19,11 @@ tests::on_postgres! {
     every_way_to_read_a_table_is_held_by_the_policy,
     conditions_and_functions_are_not_shown_other_rows,
     unique_keys_tell_of_existence_and_nothing_else,
+    every_unique_key_of_several_columns_holds_the_team,
     foreign_keys_tell_of_existence_and_nothing_else,
     sequences_and_statistics_are_closed,
     an_estimate_is_of_the_whole_table,
+    an_estimate_tells_of_a_value_of_others,
     the_application_may_set_another_team_by_sql_of_its_own,
     errors_of_the_database_name_nothing_of_another_team,
 }
@@ -142,6 +144,33 @@ async fn unique_keys_tell_of_existence_and_nothing_else(db: Arc<TestDb>) {
     world.close().await;
 }
 
+/// What one team has written must not keep out what another writes. Numbers that the database draws are all teams' together, and so
+/// is an event's id, by which the outcome of a commit is found.
+async fn every_unique_key_of_several_columns_holds_the_team(db: Arc<TestDb>) {
+    crate::with_all_tables(&db).await;
+    events_sea_orm::migration::retention::up(&db.db).await.unwrap();
+    let keys = texts(
+        &db.db,
+        "SELECT c.relname || ' ' || (SELECT string_agg(a.attname, ',' ORDER BY a.attname) FROM pg_attribute a \
+         WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey)) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid \
+         WHERE i.indisunique AND (c.relname LIKE 'event%' OR c.relname LIKE 'thread%' OR c.relname LIKE 'notification%') ORDER BY 1",
+    )
+    .await;
+    let without: Vec<_> = keys.iter().filter(|key| !key.contains("team_id")).map(String::as_str).collect();
+    let numbers = [
+        "event_holds name",
+        "event_marks id",
+        "event_purges id",
+        "events id",
+        "events seq",
+        "notification_preferences id",
+        "notifications id",
+        "thread_messages id",
+        "threads id",
+    ];
+    assert_eq!(without, numbers, "{keys:?}");
+}
+
 async fn foreign_keys_tell_of_existence_and_nothing_else(db: Arc<TestDb>) {
     let world = World::open(db).await;
     world.fill(A).await;
@@ -206,6 +235,38 @@ async fn an_estimate_is_of_the_whole_table(db: Arc<TestDb>) {
     .await
     .unwrap();
     says_nothing_of(A, &plan.join("\n"));
+    world.close().await;
+}
+
+/// What cannot be closed: the planner's estimate of a condition is made of the values of all teams.
+async fn an_estimate_tells_of_a_value_of_others(db: Arc<TestDb>) {
+    let world = World::open(db).await;
+    for (team, actor) in [(A, "only of A"), (B, "writer")] {
+        run(
+            &world.db.db,
+            &format!(
+                "INSERT INTO events (id, team_id, event_type, actor_id, unit_id, event_data, context, occurred_at) \
+                 SELECT gen_random_uuid(), '{team}', 'x', '{actor}', gen_random_uuid(), '{{}}', '{{}}', now() FROM generate_series(1, 500)"
+            ),
+        )
+        .await;
+    }
+    run(&world.db.db, "ANALYZE").await;
+    let plan = async |actor: &str| {
+        ask(&world.pool, &format!("EXPLAIN SELECT 1 FROM events WHERE actor_id = '{actor}'"))
+            .await
+            .unwrap()
+            .join("\n")
+    };
+    let rows =
+        |plan: &str| plan.split("rows=").nth(1).unwrap().split(' ').next().unwrap().parse::<u32>().unwrap();
+    let (theirs, nobody) = (plan("only of A").await, plan("nobody").await);
+    assert!(rows(&theirs) > 10 * rows(&nobody), "{theirs} {nobody}");
+    // Not a row, nor what is in one.
+    says_nothing_of(A, &theirs);
+    let counted =
+        ask(&world.pool, "SELECT count(*)::text FROM events WHERE actor_id = 'only of A'").await.unwrap();
+    assert_eq!(counted, ["0"]);
     world.close().await;
 }
 

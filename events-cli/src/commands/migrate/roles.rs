@@ -28,7 +28,8 @@ pub(super) struct Named {
 
 #[derive(Debug, Args)]
 struct Others {
-    /// The role that owns the tables; without it they keep their owner
+    /// The role that owns the tables; without it they keep their owner. This role and the next two are remembered: run again
+    /// without them, the policies for them stay
     #[arg(long, value_name = "ROLE", requires = "app_role")]
     owner_role: Option<String>,
     /// The role of work for all teams, which the application takes for it
@@ -37,7 +38,7 @@ struct Others {
     /// The role that reads the rows of every team and writes none
     #[arg(long, value_name = "ROLE", requires = "app_role")]
     auditor_role: Option<String>,
-    /// The setting that tells the team; `app.team_id` unless it is said
+    /// The setting that tells the team; unless it is said, the one that the policies compare, `app.team_id` the first time
     #[arg(long, value_name = "NAME", requires = "app_role")]
     team_setting: Option<String>,
 }

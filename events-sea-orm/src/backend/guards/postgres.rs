@@ -133,12 +133,17 @@ struct Table {
     schema: String,
     name: String,
     role: Role,
+    /// How it is divided, if it is.
+    divided_by: Option<String>,
 }
 
 #[derive(PartialEq, Eq)]
 enum Role {
     Events,
-    Partition,
+    Partition {
+        /// Whether the connected user has a right on it that could lose events.
+        is_reached: bool,
+    },
     Purges,
 }
 
@@ -171,8 +176,9 @@ const CATALOG: &str = r"WITH events AS (
         UNION ALL SELECT to_regclass(format('%I.event_purges', nspname))::oid, 'purges' FROM events
     )
     SELECT 'table' AS kind, c.oid::bigint AS table_oid, quote_ident(c.relname) AS name, quote_ident(n.nspname) AS definition,
-        tree.role AS enabled, (SELECT relrowsecurity::text FROM events) AS body, has_table_privilege(c.oid, 'SELECT')::text AS config,
-        c.relkind::text AS language
+        CASE WHEN tree.role = 'partition' AND NOT has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE') THEN 'unreached' ELSE tree.role END AS enabled,
+        (SELECT relrowsecurity::text FROM events) AS body, has_table_privilege(c.oid, 'SELECT')::text AS config,
+        c.relkind::text || CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) ELSE '' END AS language
     FROM tree JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     UNION ALL
     SELECT 'trigger', t.tgrelid::bigint, t.tgname::text,
@@ -199,14 +205,15 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
             continue;
         }
         let role = match &*row.enabled {
-            "events" if !["r", "p"].contains(&&*row.language) => return Ok(vec![not_a_table()]),
+            "events" if !row.language.starts_with(['r', 'p']) => return Ok(vec![not_a_table()]),
             "events" => Role::Events,
             "purges" => Role::Purges,
-            _ => Role::Partition,
+            role => Role::Partition { is_reached: role != "unreached" },
         };
         hardened = row.body == "true";
         reads_purges |= role == Role::Purges && row.config == "true";
-        tables.push(Table { oid: row.table, schema: row.definition, name: row.name, role });
+        let divided_by = row.language.strip_prefix('p').map(str::to_owned);
+        tables.push(Table { oid: row.table, schema: row.definition, name: row.name, role, divided_by });
     }
     let purges = tables.iter().find(|table| table.role == Role::Purges).map(|table| &*table.schema);
     let mut findings = Vec::new();
@@ -214,12 +221,12 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
         let has = |kind: &'static str| {
             found.iter().filter(move |row: &&Found| row.kind == kind && row.table == table.oid)
         };
-        let mut add = |problem, name: &str, mend| {
+        let mut add = |problem, name: &str, mend: Option<String>| {
             let table = match table.role {
-                Role::Partition => table.full_name(),
+                Role::Partition { .. } => table.full_name(),
                 _ => table.name.clone(),
             };
-            findings.push(GuardFinding { problem, table, name: name.to_owned(), hardened, mend: Some(mend) });
+            findings.push(GuardFinding { problem, table, name: name.to_owned(), hardened, mend });
         };
         let guards: Vec<Guard> = match table.role {
             Role::Purges => guards_of_purges().into(),
@@ -230,25 +237,36 @@ pub(super) async fn findings(db: &impl ConnectionTrait) -> Result<Vec<GuardFindi
             let Some(problem) = guard.problem(there) else {
                 continue;
             };
-            let handed_down = table.role == Role::Partition && guard.is_handed_down();
+            let handed_down = matches!(table.role, Role::Partition { .. }) && guard.is_handed_down();
+            let is_unreached = table.role == Role::Partition { is_reached: false };
             match problem {
+                GuardProblem::Missing if is_unreached && !handed_down => {
+                    add(GuardProblem::UnguardedPartition, guard.name, Some(guard.create(table)));
+                }
                 // Mended with the parent's.
                 GuardProblem::Missing | GuardProblem::Altered if handed_down => {}
-                GuardProblem::Disabled => add(problem, guard.name, guard.enable(table)),
-                _ => add(problem, guard.name, guard.create(table)),
+                GuardProblem::Disabled => add(problem, guard.name, Some(guard.enable(table))),
+                _ => add(problem, guard.name, Some(guard.create(table))),
             }
         }
         for rule in has("rule") {
             let mend = format!("DROP RULE {} ON {};", rule.name, table.full_name());
-            add(GuardProblem::Rule, &rule.name, mend);
+            add(GuardProblem::Rule, &rule.name, Some(mend));
         }
         if table.role == Role::Events {
             let indexes: Vec<(&str, bool)> =
                 has("index").map(|row| (&*row.definition, row.enabled == "true")).collect();
             for (columns, unique) in missing_indexes(&indexes) {
+                // A unique key of a divided table holds the columns by which it is divided.
+                if let (true, Some(divided_by)) = (unique, table.divided_by.as_deref())
+                    && !divided_by.ends_with(&format!("({columns})"))
+                {
+                    add(GuardProblem::NoUniqueId, divided_by, None);
+                    continue;
+                }
                 let (name, sql) = create_index(&table.full_name(), columns, unique);
                 let mend = format!("DROP INDEX IF EXISTS {}.{name};\n{sql};", table.schema);
-                add(GuardProblem::MissingIndex, columns, mend);
+                add(GuardProblem::MissingIndex, columns, Some(mend));
             }
         }
     }

@@ -15,9 +15,8 @@ pub(crate) struct Relation {
     /// With its schema, as it stands in SQL.
     pub(crate) name: String,
     pub(crate) owner: String,
-    /// Whether the role that is connected is the owner or can become it, and the same of the schema's.
+    /// Whether the role that is connected is the owner or can become it.
     pub(crate) is_own: bool,
-    pub(crate) is_in_own_schema: bool,
     pub(crate) is_enabled: bool,
     pub(crate) is_forced: bool,
     /// Those of its identity columns, as they stand in SQL: a JSON array.
@@ -43,7 +42,7 @@ const RELATIONS: &str = "WITH RECURSIVE own AS ( \
      UNION ALL SELECT own.name, i.inhrelid, true FROM own JOIN pg_catalog.pg_inherits i ON i.inhparent = own.oid) \
      SELECT own.name AS of, own.is_partition, c.oid::bigint AS oid, quote_ident(n.nspname) AS schema, \
      format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner)::text AS owner, \
-     pg_has_role(current_user, c.relowner, 'MEMBER') AS is_own, pg_has_role(current_user, n.nspowner, 'MEMBER') AS is_in_own_schema, \
+     pg_has_role(current_user, c.relowner, 'MEMBER') AS is_own, \
      c.relrowsecurity AS is_enabled, c.relforcerowsecurity AS is_forced, \
      coalesce((SELECT json_agg(format('%I.%I', sn.nspname, s.relname)) FROM pg_catalog.pg_depend d \
      JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_catalog.pg_namespace sn ON sn.oid = s.relnamespace \

@@ -5,7 +5,7 @@ use sea_orm::{
     Statement, TransactionOptions,
 };
 
-use super::Relation;
+use super::{Relation, expression::setting_compared};
 use crate::transaction;
 
 /// A policy on a table of ours.
@@ -41,13 +41,27 @@ pub(crate) struct Right {
     pub(crate) is_reached: bool,
 }
 
-/// A role that no policy stops, and that the connection is or can become.
+/// A role that no policy stops, and that a role that is looked at is or can become.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(crate) struct Power {
+    /// Whose it is.
+    pub(crate) of: String,
     pub(crate) role: String,
     pub(crate) is_self: bool,
     /// What it may, as ALTER ROLE says it; a predefined role has none.
     pub(crate) attribute: Option<String>,
+}
+
+/// A table or schema of ours that a role that is looked at owns, or can become the owner of.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Owned {
+    /// Whose it is.
+    pub(crate) of: String,
+    pub(crate) owner: String,
+    pub(crate) name: String,
+    pub(crate) is_schema: bool,
+    /// Who owns the table in it.
+    pub(crate) tables_owner: String,
 }
 
 /// A view through which a role that is looked at reads a table of ours as somebody whom no team stops.
@@ -65,6 +79,9 @@ pub(crate) struct View {
 pub(crate) struct Session {
     pub(crate) role: String,
     pub(crate) is_superuser: bool,
+    /// Whether it is no login of the application's: neither its role nor a member of it; where no policy names that role, a
+    /// superuser or a member of the tables' owner.
+    pub(crate) is_foreign: bool,
     /// Whether the setting is not empty.
     pub(crate) is_team_set: bool,
     /// Where it gets a value from: the statements that reset it.
@@ -95,21 +112,31 @@ impl Session {
 /// `own`: the tables. `examined`: the roles that are looked at, which are the one that is connected and the application's, as
 /// the policies name it. A superuser is not: every answer would be yes.
 const WITH: &str = "WITH RECURSIVE own AS (SELECT value::bigint::oid AS oid FROM json_array_elements_text($1::text::json)), \
+     app AS (SELECT DISTINCT r.oid, r.rolname, r.rolsuper FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid \
+     AND p.polname LIKE 'events\\_app\\_%' JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)), \
      examined AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = current_user AND NOT rolsuper \
-     UNION SELECT r.oid, r.rolname FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid AND p.polname LIKE 'events\\_app\\_%' \
-     JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles) AND NOT r.rolsuper)";
+     UNION SELECT oid, rolname FROM app WHERE NOT rolsuper)";
 
-async fn select<T: FromQueryResult>(
+/// What a question answers that begins with [`WITH`].
+pub(crate) async fn select<T: FromQueryResult>(
     db: &impl ConnectionTrait,
     relations: &[Relation],
     sql: &str,
 ) -> Result<Vec<T>, DbErr> {
+    let rows = db.query_all_raw(statement(relations, sql, [])).await?;
+    rows.iter().map(|row| T::from_query_result(row, "")).collect()
+}
+
+/// A question that begins with [`WITH`]; `$2` and so on are these values.
+pub(crate) fn statement<const N: usize>(
+    relations: &[Relation],
+    sql: &str,
+    values: [sea_orm::Value; N],
+) -> Statement {
     let oids: Vec<_> = relations.iter().map(|relation| relation.oid).collect();
     let oids = serde_json::json!(oids).to_string();
-    let sql = format!("{WITH} {sql}");
-    let rows =
-        db.query_all_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, [oids.into()])).await?;
-    rows.iter().map(|row| T::from_query_result(row, "")).collect()
+    let values = std::iter::once(oids.into()).chain(values);
+    Statement::from_sql_and_values(DbBackend::Postgres, format!("{WITH} {sql}"), values)
 }
 
 pub(crate) async fn policies(
@@ -146,15 +173,26 @@ pub(crate) async fn rights(db: &impl ConnectionTrait, relations: &[Relation]) ->
 
 /// Attributes that lead past all policies, and predefined roles that lead to all data or the server's files.
 pub(crate) async fn powers(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<Power>, DbErr> {
-    const POWERS: &str = "SELECT r.rolname::text AS role, r.rolname IN (current_user, session_user) AS is_self, \
-         a.attribute FROM pg_catalog.pg_roles r CROSS JOIN LATERAL (VALUES \
+    const POWERS: &str = "SELECT s.rolname::text AS of, r.rolname::text AS role, s.oid = r.oid AS is_self, a.attribute \
+         FROM pg_catalog.pg_roles s JOIN pg_catalog.pg_roles r ON r.oid = s.oid OR (NOT s.rolsuper AND pg_has_role(s.oid, r.oid, 'MEMBER')) \
+         CROSS JOIN LATERAL (VALUES \
          (r.rolsuper, 'SUPERUSER'), (r.rolbypassrls AND NOT r.rolsuper, 'BYPASSRLS'), \
          (r.rolcreaterole AND NOT r.rolsuper, 'CREATEROLE'), (r.rolreplication AND NOT r.rolsuper, 'REPLICATION'), \
          (r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_write_all_data'), NULL)) \
-         AS a(is_on, attribute) WHERE a.is_on AND (r.rolname IN (current_user, session_user) \
-         OR (pg_has_role(current_user, r.oid, 'MEMBER') AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user))) \
-         ORDER BY 1, 3";
+         AS a(is_on, attribute) WHERE a.is_on AND (s.rolname IN (current_user, session_user) OR s.oid IN (SELECT oid FROM app)) \
+         ORDER BY 1, 2, 4";
     select(db, relations, POWERS).await
+}
+
+/// The tables and schemas that the roles that are looked at own or can become the owners of.
+pub(crate) async fn owned(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<Owned>, DbErr> {
+    const OWNED: &str = "SELECT e.rolname::text AS of, pg_get_userbyid(o.owner)::text AS owner, o.name, o.is_schema, \
+         pg_get_userbyid(c.relowner)::text AS tables_owner \
+         FROM examined e CROSS JOIN own JOIN pg_catalog.pg_class c ON c.oid = own.oid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL (VALUES \
+         (c.relowner, format('%I.%I', n.nspname, c.relname), false), (n.nspowner, quote_ident(n.nspname), true)) AS o(owner, name, is_schema) \
+         WHERE pg_has_role(e.oid, o.owner, 'MEMBER') ORDER BY o.is_schema, e.rolname, c.oid";
+    select(db, relations, OWNED).await
 }
 
 /// Views of views too. One that a reader of one team owns, or that asks as its reader, shows that team.
@@ -182,6 +220,10 @@ pub(crate) async fn session(
     setting: &str,
 ) -> Result<Session, DbErr> {
     const SESSION: &str = "SELECT current_user::text AS role, (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS is_superuser, \
+         (SELECT CASE WHEN EXISTS (SELECT FROM app) THEN NOT EXISTS (SELECT FROM app WHERE app.oid = me.oid \
+         OR (NOT me.rolsuper AND pg_has_role(me.oid, app.oid, 'MEMBER'))) ELSE me.rolsuper OR EXISTS (SELECT FROM own \
+         JOIN pg_catalog.pg_class c ON c.oid = own.oid AND pg_has_role(me.oid, c.relowner, 'MEMBER')) END \
+         FROM pg_catalog.pg_roles me WHERE me.rolname = current_user) AS is_foreign, \
          coalesce(current_setting($2, true), '') <> '' AS is_team_set, coalesce((SELECT json_agg(concat(\
          CASE WHEN r.rolname IS NULL AND d.datname IS NULL THEN 'ALTER ROLE ALL' WHEN r.rolname IS NULL THEN format('ALTER DATABASE %I', d.datname) \
          ELSE format('ALTER ROLE %I', r.rolname) || coalesce(' IN DATABASE ' || quote_ident(d.datname), '') END, ' RESET ', $2::text)) \
@@ -189,12 +231,48 @@ pub(crate) async fn session(
          LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) AS x(entry) \
          WHERE lower(split_part(x.entry, '=', 1)) = lower($2) AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())) \
          AND (s.setrole = 0 OR r.rolname IN (current_user, session_user) OR s.setrole IN (SELECT oid FROM examined))), '[]') AS resets";
-    let oids: Vec<_> = relations.iter().map(|relation| relation.oid).collect();
-    let values = [serde_json::json!(oids).to_string().into(), setting.into()];
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, format!("{WITH} {SESSION}"), values);
-    let row = db.query_one_raw(statement).await?;
+    let row = db.query_one_raw(statement(relations, SESSION, [setting.into()])).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the session did not answer".to_owned()))?;
     Session::from_query_result(&row, "")
+}
+
+/// The setting that the policies of the table of events compare: those for whoever is connected before others. None where
+/// there are none, or they compare none.
+pub(crate) async fn team_setting(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    const CONDITIONS: &str = "SELECT condition FROM pg_catalog.pg_policy p \
+         CROSS JOIN LATERAL (VALUES (pg_get_expr(p.polqual, p.polrelid)), (pg_get_expr(p.polwithcheck, p.polrelid))) AS x(condition) \
+         WHERE p.polrelid = to_regclass('events') AND condition IS NOT NULL ORDER BY \
+         EXISTS (SELECT FROM unnest(p.polroles) AS r(oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role(r.oid, 'USAGE') END) DESC, \
+         p.polname LIKE 'events\\_app\\_%' DESC, p.polname";
+    let rows = db.query_all_raw(Statement::from_string(DbBackend::Postgres, CONDITIONS)).await?;
+    let conditions = rows.iter().map(|row| row.try_get::<String>("", "condition"));
+    let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
+    Ok(conditions.iter().find_map(|condition| setting_compared(condition, "team_id")))
+}
+
+/// What is to be known of the role that work for all teams takes.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct AllTeamsRole {
+    pub(crate) is_there: bool,
+    /// Whether the role that is connected can take it.
+    pub(crate) can_be_taken: bool,
+    pub(crate) sees_all: bool,
+    /// Whether a membership says itself what it is for: from PostgreSQL 16 on.
+    pub(crate) is_per_grant: bool,
+}
+
+pub(crate) async fn all_teams_role(db: &impl ConnectionTrait, role: &str) -> Result<AllTeamsRole, DbErr> {
+    const ROLE: &str = "SELECT r.oid IS NOT NULL AS is_there, coalesce(CASE WHEN v.is_16 THEN pg_has_role(current_user, r.oid, 'SET') \
+         ELSE pg_has_role(current_user, r.oid, 'MEMBER') END, false) AS can_be_taken, v.is_16 AS is_per_grant, \
+         coalesce(r.rolsuper OR r.rolbypassrls, false) OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
+         WHERE p.polrelid = to_regclass('events') AND p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' \
+         AND CASE WHEN r.oid IS NULL THEN false WHEN x.oid = 0 THEN true ELSE pg_has_role(r.oid, x.oid, 'USAGE') END) AS sees_all \
+         FROM (SELECT current_setting('server_version_num')::int >= 160000 AS is_16) v \
+         LEFT JOIN pg_catalog.pg_roles r ON r.rolname = $1::text";
+    let row =
+        db.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, ROLE, [role.into()])).await?;
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("the catalog did not answer".to_owned()))?;
+    AllTeamsRole::from_query_result(&row, "")
 }
 
 /// Whether the statements of a transaction meet one session, and the team that the first sets holds for the second. A pooler

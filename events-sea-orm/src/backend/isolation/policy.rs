@@ -123,17 +123,7 @@ pub(crate) fn open(table: &str) -> Vec<String> {
 
 /// How the database prints the condition of our own tables. Their teams are `varchar`.
 pub(crate) fn team_expression(setting: &str) -> String {
-    format!("{BEFORE_SETTING}{}{AFTER_SETTING}", literal(setting))
-}
-
-const BEFORE_SETTING: &str = "((team_id)::text = NULLIF(current_setting(";
-const AFTER_SETTING: &str = "::text, true), ''::text))";
-
-/// The setting that such a condition compares, if it is one.
-pub(crate) fn setting_of(expression: &str) -> Option<&str> {
-    let quoted = expression.strip_prefix(BEFORE_SETTING)?.strip_suffix(AFTER_SETTING)?;
-    let setting = quoted.strip_prefix('\'')?.strip_suffix('\'')?;
-    super::sql::check_setting(setting).is_ok().then_some(setting)
+    format!("((team_id)::text = NULLIF(current_setting({}::text, true), ''::text))", literal(setting))
 }
 
 /// Whether a condition lets everything pass, as it is printed.

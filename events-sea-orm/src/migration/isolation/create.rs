@@ -27,8 +27,8 @@ impl Roles {
             sql.push_str(&format!(
                 "-- For work of all teams the application takes this role, until its transaction ends. It must not inherit it:\n\
                  -- the policies for all teams would always count.\n\
-                 ALTER ROLE {app} NOINHERIT;\nGRANT {} TO {app};\n",
-                identifier(delivery)
+                 ALTER ROLE {app} NOINHERIT;\n{}",
+                grant_without_inheriting(delivery, &self.0.app)
             ));
         }
         sql.push_str(
@@ -58,6 +58,16 @@ impl Roles {
         let without_login = without_login.map(|role| (role.as_str(), create(role, "NOLOGIN")));
         without_login.chain([(self.0.app.as_str(), create(&self.0.app, "LOGIN NOINHERIT"))]).collect()
     }
+}
+
+/// Since PostgreSQL 16 the membership says whether it inherits; before, the member does.
+fn grant_without_inheriting(role: &str, member: &str) -> String {
+    let grant = format!("GRANT {} TO {}", identifier(role), identifier(member));
+    let body = format!(
+        "\nBEGIN\n    IF current_setting('server_version_num')::int >= 160000 THEN\n        EXECUTE {};\n    ELSE\n        {grant};\n    END IF;\nEND\n",
+        literal(&format!("{grant} WITH INHERIT FALSE, SET TRUE"))
+    );
+    format!("DO {};\n", dollar_quoted(&body))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, DbErr, Statement, TransactionSession, TransactionTrait};
 
 use super::{Roles, execute};
-use crate::backend::isolation::{Command, Kind, RoleNames, has_row_level_security, policy, sql};
+use crate::backend::isolation::{RoleNames, has_row_level_security, policy, sql};
 
 /// Policies for a table of the application's own: made by [`Roles::team_policies`].
 ///
@@ -38,7 +38,7 @@ impl Roles {
 
 impl TeamPolicies<'_> {
     /// Makes the policies, in one transaction. Safe to run again. The column may be of any type that a team's text can be
-    /// cast to.
+    /// cast to. A role for all teams and a setting that are not named are those of the policies of the log.
     ///
     /// # Errors
     /// [`DbErr::Custom`] for a table or column that is not there or a name that cannot be; else the database's.
@@ -48,7 +48,8 @@ impl TeamPolicies<'_> {
         }
         self.roles.check(db).await?;
         let (column_type, owner) = self.look_up(db).await?;
-        run(db, self.statements(&column_type, &owner)?).await
+        let roles = self.roles.or_as_before(db).await?;
+        run(db, self.statements(&roles, &column_type, &owner)?).await
     }
 
     /// Takes them back: row-level security is off on this table.
@@ -62,12 +63,13 @@ impl TeamPolicies<'_> {
         run(db, policy::open(&self.table()?)).await
     }
 
-    /// What `up` runs, for a column of this type and a table of this owner.
+    /// What `up` runs, for a column of this type and a table of this owner. It asks no database, so what is not named is not
+    /// known: name every role, and the setting if it is another than `app.team_id`.
     ///
     /// # Errors
     /// [`DbErr::Custom`] for a name that cannot be.
     pub fn sql(&self, column_type: &str, owner: &str) -> Result<String, DbErr> {
-        let statements = self.statements(column_type, owner)?;
+        let statements = self.statements(&self.roles.0, column_type, owner)?;
         Ok(statements.into_iter().map(|statement| statement + ";\n").collect())
     }
 
@@ -75,28 +77,19 @@ impl TeamPolicies<'_> {
         sql::table(&self.table).map_err(DbErr::Custom)
     }
 
-    fn statements(&self, column_type: &str, owner: &str) -> Result<Vec<String>, DbErr> {
-        let RoleNames { app, delivery, setting, .. } = &self.roles.0;
+    fn statements(&self, roles: &RoleNames, column_type: &str, owner: &str) -> Result<Vec<String>, DbErr> {
         let table = self.table()?;
-        sql::check_setting(setting).map_err(DbErr::Custom)?;
-        if owner == app {
+        sql::check_setting(roles.setting()).map_err(DbErr::Custom)?;
+        for role in roles.granted().into_iter().chain([owner]) {
+            sql::check_role(role).map_err(DbErr::Custom)?;
+        }
+        if owner == roles.app {
             return Err(DbErr::Custom(format!(
-                "the role `{app}` owns `{}`, and an owner can let itself see everything: give the table another owner first",
+                "the role `{owner}` owns `{}`, and an owner can let itself see everything: give the table another owner first",
                 self.table
             )));
         }
-        let condition = policy::team_condition(&self.column, setting, &format!("::{column_type}"));
-        let roles = [Some((Kind::App, app.as_str())), Some((Kind::Owner, owner))];
-        let roles =
-            roles.into_iter().chain([delivery.as_deref().map(|role| (Kind::Delivery, role))]).flatten();
-        let mut statements: Vec<_> = policy::drop_all(&table).collect();
-        for (kind, role) in roles {
-            sql::check_role(role).map_err(DbErr::Custom)?;
-            statements
-                .extend(Command::ALL.map(|command| policy::create(&table, kind, command, role, &condition)));
-        }
-        statements.extend(policy::force(&table));
-        Ok(statements)
+        Ok(roles.team_policies(&table, &self.column, column_type, owner))
     }
 
     /// The column's type and the table's owner.

@@ -3,8 +3,9 @@
 use super::{Found, IsolationFinding, joined};
 use crate::backend::isolation::{
     Command, EVENTS, Kind, Relation, RoleNames,
+    expression::setting_compared,
     inspect::Policy,
-    policy::{drop_one, is_all_teams, setting_of, team_expression},
+    policy::{drop_one, is_all_teams, team_expression},
     sql::identifier,
 };
 
@@ -40,7 +41,8 @@ fn altered_policy(finding: &IsolationFinding) -> Option<(String, String)> {
 
 fn wider_policy(finding: &IsolationFinding) -> (String, String) {
     match finding {
-        IsolationFinding::WiderPolicy { table, policy, .. } => (table.clone(), policy.clone()),
+        IsolationFinding::WiderPolicy { table, policy, .. }
+        | IsolationFinding::OtherSetting { table, policy, .. } => (table.clone(), policy.clone()),
         _ => Default::default(),
     }
 }
@@ -55,8 +57,8 @@ fn expected(
     setting: &str,
 ) -> Option<IsolationFinding> {
     let (table, name) = (relation.name.clone(), kind.policy(command));
-    let create =
-        RoleNames { setting: setting.to_owned(), ..RoleNames::app(role) }.policy(&table, kind, command, role);
+    let create = RoleNames { setting: Some(setting.to_owned()), ..RoleNames::app(role) }
+        .policy(&table, kind, command, role);
     let there = found.policies.iter().find(|policy| policy.oid == relation.oid && policy.name == name);
     let Some(there) = there else {
         return Some(IsolationFinding::MissingPolicy { table, policy: name, mend: joined([create]) });
@@ -73,21 +75,24 @@ fn expected(
     if is_same {
         return None;
     }
-    let compared = there.using_rows.as_deref().or(there.check_rows.as_deref()).and_then(setting_of);
-    Some(match compared.filter(|compared| *compared != setting && kind == Kind::App) {
-        Some(other) => {
-            let setting = other.to_owned();
-            IsolationFinding::OtherSetting { table, policy: name, setting, mend }
-        }
+    Some(match other_setting(there, setting).filter(|_| kind == Kind::App) {
+        Some(setting) => IsolationFinding::OtherSetting { table, policy: name, setting, mend },
         None => IsolationFinding::AlteredPolicy { table, policy: name, mend },
     })
 }
 
 /// Whether a policy lets through what is not of the team that is set. Only narrower is no concern here.
 fn is_wide(policy: &Policy, setting: &str) -> bool {
-    let of_team = team_expression(setting);
     let mut conditions = policy.using_rows.iter().chain(&policy.check_rows);
-    policy.is_permissive && conditions.any(|condition| *condition != of_team)
+    let is_of_team = |condition: &str| setting_compared(condition, "team_id").as_deref() == Some(setting);
+    policy.is_permissive && conditions.any(|condition| !is_of_team(condition))
+}
+
+/// The setting that a policy compares, if it is another.
+fn other_setting(policy: &Policy, setting: &str) -> Option<String> {
+    let mut conditions = policy.using_rows.iter().chain(&policy.check_rows);
+    let compared = conditions.find_map(|condition| setting_compared(condition, "team_id"));
+    compared.filter(|compared| compared != setting)
 }
 
 /// The roles of one team that this policy lets see more.
@@ -102,21 +107,20 @@ fn wider<'a>(found: &'a Found, policy: &'a Policy, setting: &str) -> Vec<Isolati
         let inherited =
             inherited.filter(|_| Kind::of_policy(&policy.name).is_some() && !policy.roles().contains(&None));
         let mend = match inherited {
-            Some(other) => format!("REVOKE {} FROM {}", identifier(other), identifier(role)),
-            None => drop_one(&relation.name, &policy.name),
+            Some(other) => found.memberships.stop_inheriting(role, other, found.role(Kind::App)),
+            None => vec![drop_one(&relation.name, &policy.name)],
         };
-        IsolationFinding::WiderPolicy {
-            table: relation.name.clone(),
-            policy: policy.name.clone(),
-            role: role.to_owned(),
-            mend: joined([mend]),
+        let (table, policy_name, mend) = (relation.name.clone(), policy.name.clone(), joined(mend));
+        match other_setting(policy, setting) {
+            Some(setting) => IsolationFinding::OtherSetting { table, policy: policy_name, setting, mend },
+            None => IsolationFinding::WiderPolicy { table, policy: policy_name, role: role.to_owned(), mend },
         }
     };
     of_one_team.map(finding).collect()
 }
 
 /// Whether a role is the application's, or a member of it. One that has only policies for all teams is for such work.
-fn is_of_one_team(found: &Found, role: &str) -> bool {
+pub(super) fn is_of_one_team(found: &Found, role: &str) -> bool {
     let reaching = || on_events(found).filter(|policy| policy.reaches().contains(&role));
     let kinds: Vec<_> = reaching().map(|policy| Kind::of_policy(&policy.name).map(|of| of.0)).collect();
     kinds.contains(&Some(Kind::App)) || !kinds.iter().any(|kind| kind.is_some())
@@ -132,6 +136,9 @@ fn on_events(found: &Found) -> impl Iterator<Item = &Policy> {
 /// Whether the role that is connected sees too much by right, or nothing at all.
 fn of_connection(found: &Found, setting: &str) -> Option<IsolationFinding> {
     let role = found.session.role.clone();
+    if found.policies.is_empty() {
+        return Some(IsolationFinding::NoPolicies);
+    }
     if found.session.is_superuser {
         return None;
     }

@@ -5,41 +5,40 @@ use std::collections::BTreeSet;
 use super::{Found, IsolationFinding, joined};
 use crate::backend::isolation::{
     Access, EVENTS, Kind,
-    inspect::{Power, Right},
+    inspect::{Owned, Power, Right},
     sql::identifier,
 };
 
-/// What the role that is connected is or can become.
-pub(super) fn of_roles(found: &Found, powers: &[Power]) -> Vec<IsolationFinding> {
-    let role = &found.session.role;
-    let mut findings: Vec<_> = powers.iter().map(|power| powerful(power, role)).collect();
-    if found.session.is_superuser {
-        return findings; // and so the owner of everything
-    }
-    let mut owners = BTreeSet::new();
-    for relation in found.relations.iter().filter(|relation| relation.is_own) {
-        if owners.insert(&relation.owner) {
-            let revoke = format!("REVOKE {} FROM {};", identifier(&relation.owner), identifier(role));
-            findings.push(IsolationFinding::OwnedTable {
-                role: role.clone(),
-                owner: relation.owner.clone(),
-                table: relation.name.clone(),
-                mend: (relation.owner != *role).then_some(revoke),
-            });
+/// What the roles that are looked at are or can become.
+pub(super) fn of_roles(found: &Found, powers: &[Power], owned: &[Owned]) -> Vec<IsolationFinding> {
+    let app = found.role(Kind::App);
+    let mut findings: Vec<_> = powers.iter().map(|power| powerful(found, power)).collect();
+    let mut seen = BTreeSet::new();
+    for Owned { of, owner, name, is_schema, tables_owner } in owned {
+        // One of a role's tables will do, and an owner of the tables may drop them anyhow.
+        let is_first = seen.insert((of, owner, *is_schema));
+        let owns_tables = owned.iter().any(|other| other.of == *of && !other.is_schema);
+        if !is_first || *is_schema && owns_tables {
+            continue;
         }
+        let (role, owner) = (of.clone(), owner.clone());
+        findings.push(match is_schema {
+            true => IsolationFinding::OwnedSchema {
+                role,
+                schema: name.clone(),
+                mend: format!("ALTER SCHEMA {name} OWNER TO {};", identifier(tables_owner)),
+            },
+            false => {
+                let leave = (role != owner).then(|| joined(found.memberships.leave(&role, &owner, app)));
+                IsolationFinding::OwnedTable { role, owner, table: name.clone(), mend: leave }
+            }
+        });
     }
-    // An owner of the tables may drop them anyhow.
-    let owned = found.relations.iter().find(|relation| relation.is_in_own_schema && !relation.is_own);
-    findings.extend(owned.map(|relation| IsolationFinding::OwnedSchema {
-        role: role.clone(),
-        schema: relation.schema.clone(),
-        mend: format!("ALTER SCHEMA {} OWNER TO {};", relation.schema, identifier(&relation.owner)),
-    }));
     findings
 }
 
-fn powerful(power: &Power, connected: &str) -> IsolationFinding {
-    let Power { role, is_self, attribute } = power;
+fn powerful(found: &Found, power: &Power) -> IsolationFinding {
+    let Power { of, role, is_self, attribute } = power;
     let may = match attribute.as_deref() {
         Some("SUPERUSER") => "is a superuser".to_owned(),
         Some("BYPASSRLS") => "bypasses row-level security".to_owned(),
@@ -51,12 +50,12 @@ fn powerful(power: &Power, connected: &str) -> IsolationFinding {
     let mend = match (is_self, attribute.as_deref()) {
         (true, Some("SUPERUSER")) => None,
         (true, Some(attribute)) => Some(format!("ALTER ROLE {} NO{attribute};", identifier(role))),
-        _ => Some(format!("REVOKE {} FROM {};", identifier(role), identifier(connected))),
+        _ => Some(joined(found.memberships.leave(of, role, found.role(Kind::App)))),
     };
     match is_self {
         true => IsolationFinding::PowerfulRole { role: role.clone(), power: may, mend },
         false => IsolationFinding::PowerfulRole {
-            role: connected.to_owned(),
+            role: of.clone(),
             power: format!("can become `{role}`, which {may}"),
             mend,
         },
