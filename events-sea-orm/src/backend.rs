@@ -10,12 +10,16 @@ pub(crate) mod guards;
 pub(crate) mod isolation;
 #[cfg(feature = "notifications")]
 pub(crate) mod notifications;
+pub(crate) mod relations;
 pub(crate) mod retention;
 pub(crate) mod text;
 #[cfg(feature = "threads")]
 pub(crate) mod threads;
 pub(crate) mod tokens;
+pub(crate) mod watch;
+pub(crate) mod words;
 
+pub(crate) use self::watch::{counts_writes, is_servers_table};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr,
@@ -72,11 +76,6 @@ pub(crate) fn answers_run_on(backend: DbBackend) -> bool {
 /// Whether an UPDATE can read and lock the old row in the same statement: over a network that saves a round trip.
 pub(crate) fn updates_with_old(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres
-}
-
-/// Whether an UPDATE of several tables may set columns of any of them: MySQL finds a bare column wherever it is.
-pub(crate) fn joined_update_may_write_any(backend: DbBackend) -> bool {
-    backend == DbBackend::MySql
 }
 
 /// Whether an INSERT that does nothing about a row that is there counts it like one that came.

@@ -4,16 +4,20 @@ use std::{future::Future, pin::Pin};
 
 use events_core::{Context, TeamScope};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseExecutor, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
-    Statement, StatementBuilder, TransactionError, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseExecutor, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    IsolationLevel, QueryResult, Statement, StatementBuilder, TransactionError, TransactionOptions,
+    TransactionTrait,
 };
 
 use crate::{
     error::Refused,
     events::Events,
     row_level_security::close,
-    transaction::{EventTransaction, check_on_pool, inspect, inspect_text, run_callback},
-    withhold::Sent,
+    transaction::{
+        self, EventTransaction, InFlight, Inspected, Kind, Reply, Verb, Watch, all, check_on_pool, executed,
+        inspect, inspect_text, one, relations, run_callback, watches,
+    },
+    withhold::{Sent, withhold_at_end},
 };
 
 /// For whom, on the application's pool. Make one per request; it costs no query.
@@ -56,16 +60,22 @@ impl ConnectionTrait for EventConnection {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
-        self.check_text(&stmt.sql)?;
-        self.execute_checked(stmt).await
+        let inspected = self.inspect_text(&stmt.sql);
+        self.execute_checked(inspected, stmt).await
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
-        self.execute_checked(self.check(stmt)?).await
+        let (inspected, stmt) = self.inspect(stmt);
+        self.execute_checked(inspected, stmt).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.check_text(sql)?;
+        let inspected = self.inspect_text(sql);
+        if inspected.kind != Kind::Unknown {
+            // One prepared statement: the server refuses a second one.
+            return self.execute_checked(inspected, Statement::from_string(self.backend(), sql)).await;
+        }
+        self.check(inspected).await?;
         let sent = Sent::of(&Statement::from_string(self.backend(), sql));
         let db = self.open().await?;
         let result = db.execute_unprepared(sql).await.map_err(|error| sent.withhold(error))?;
@@ -73,21 +83,23 @@ impl ConnectionTrait for EventConnection {
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.check_text(&stmt.sql)?;
-        self.query_one_checked(stmt).await
+        let inspected = self.inspect_text(&stmt.sql);
+        self.query_one_checked(inspected, stmt).await
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
-        self.query_one_checked(self.check(stmt)?).await
+        let (inspected, stmt) = self.inspect(stmt);
+        self.query_one_checked(inspected, stmt).await
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.check_text(&stmt.sql)?;
-        self.query_all_checked(stmt).await
+        let inspected = self.inspect_text(&stmt.sql);
+        self.query_all_checked(inspected, stmt).await
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
-        self.query_all_checked(self.check(stmt)?).await
+        let (inspected, stmt) = self.inspect(stmt);
+        self.query_all_checked(inspected, stmt).await
     }
 }
 
@@ -100,33 +112,83 @@ impl EventConnection {
         self.events.open(&self.events.team_to_read(&self.context)).await
     }
 
-    async fn execute_checked(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
+    /// A transaction for what is watched over.
+    async fn begin_watched(&self) -> Result<DatabaseTransaction, DbErr> {
+        let enter = self.events.enter(&self.events.team_to_read(&self.context))?;
+        transaction::begin(self.events.pool(), TransactionOptions::default(), enter).await
+    }
+
+    /// What is watched over is sent in a transaction of its own, and finished even if its caller goes away: the connection
+    /// may have been told to read only.
+    async fn watched(&self, watch: Watch, verb: Verb, stmt: Statement) -> Result<Reply, DbErr> {
+        let txn = self.begin_watched().await?;
+        InFlight::new(async move {
+            let sent = Sent::of(&stmt);
+            let reply = watch.answer(&txn, verb, stmt).await.map_err(|error| sent.withhold(error))?;
+            let ended = if watch.undoes() { txn.rollback().await } else { txn.commit().await };
+            ended.map_err(withhold_at_end).map(|()| reply)
+        })
+        .await
+    }
+
+    async fn execute_checked(&self, inspected: Inspected, stmt: Statement) -> Result<ExecResult, DbErr> {
+        let watch = self.check(inspected).await?;
+        if watch != Watch::Nothing {
+            return executed(self.watched(watch, Verb::Execute, stmt).await?);
+        }
         let (sent, db) = (Sent::of(&stmt), self.open().await?);
         let result = db.execute_raw(stmt).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| result)
     }
 
-    async fn query_one_checked(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
+    async fn query_one_checked(
+        &self,
+        inspected: Inspected,
+        stmt: Statement,
+    ) -> Result<Option<QueryResult>, DbErr> {
+        let watch = self.check(inspected).await?;
+        if watch != Watch::Nothing {
+            return one(self.watched(watch, Verb::QueryOne, stmt).await?);
+        }
         let (sent, db) = (Sent::of(&stmt), self.open().await?);
         let row = db.query_one_raw(stmt).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| row)
     }
 
-    async fn query_all_checked(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
+    async fn query_all_checked(
+        &self,
+        inspected: Inspected,
+        stmt: Statement,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        let watch = self.check(inspected).await?;
+        if watch != Watch::Nothing {
+            return all(self.watched(watch, Verb::QueryAll, stmt).await?);
+        }
         let (sent, db) = (Sent::of(&stmt), self.open().await?);
         let rows = db.query_all_raw(stmt).await.map_err(|error| sent.withhold(error))?;
         close(db).await.map(|()| rows)
     }
 
-    /// The statement as it will be sent, if it may go to the pool: nothing is announced there.
-    fn check<S: StatementBuilder>(&self, statement: &S) -> Result<Statement, DbErr> {
-        let (inspected, built) = inspect(statement, self.backend());
-        check_on_pool(&inspected, self.events.adoption())?;
-        Ok(built)
+    fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
+        inspect(statement, self.backend(), self.events.reading_functions())
     }
 
-    fn check_text(&self, sql: &str) -> Result<(), DbErr> {
-        check_on_pool(&inspect_text(sql, self.backend()), self.events.adoption())
+    fn inspect_text(&self, sql: &str) -> Inspected {
+        inspect_text(sql, self.backend(), self.events.reading_functions())
+    }
+
+    /// How a statement is sent, if it may go to the pool: nothing is announced there.
+    async fn check(&self, mut inspected: Inspected) -> Result<Watch, DbErr> {
+        let backend = self.backend();
+        check_on_pool(&inspected, backend, self.events.adoption())?;
+        if inspected.kind == Kind::Read {
+            let watches = watches(backend, inspected.care) && !self.events.pool().is_mock_connection();
+            return Ok(if watches { Watch::of(inspected.care) } else { Watch::Nothing });
+        }
+        let catalog = relations::Catalog::Pool(self.events.pool());
+        relations::complete(&self.events, &mut inspected, catalog).await?;
+        check_on_pool(&inspected, backend, self.events.adoption())?;
+        Ok(Watch::Nothing)
     }
 }
 

@@ -209,11 +209,26 @@ pub enum Refused {
         /// The model's object type.
         object_type: &'static str,
     },
-    /// SQL text that writes, or of which nobody can tell.
+    /// SQL text that writes.
     #[error(
         "raw SQL that writes could change tracked rows without events: write it with SeaORM's builders, or inside `.untracked(\"reason\", ..)`, which leaves an event"
     )]
     RawSql,
+    /// SQL of which it is not known what it does. What may pass is listed: one query that calls known functions alone, and a few statements
+    /// that ask; inside `untracked` also one INSERT, UPDATE, DELETE, REPLACE or MERGE.
+    #[error(
+        "it is not known what this SQL does: {why}. Ask with SeaORM's builders or plain SQL, write with a tracked verb or inside `.untracked(\"reason\", ..)`, bind values instead of quoting them, and name functions of your own that only read by `.reading_functions([..])` when `Events` is built"
+    )]
+    UnknownSql {
+        /// What is not known.
+        why: String,
+    },
+    /// A statement wrote what its text does not show, through a function, an operator or a view.
+    #[error("{what}: the unit of work can only be rolled back")]
+    HiddenWrite {
+        /// What was found.
+        what: &'static str,
+    },
     /// The row that a save brought back is not the one that was announced.
     #[error("a save of `{object_type}` brought back another row than the one it named")]
     UnexpectedRow {
@@ -342,6 +357,7 @@ impl Refused {
                 | Self::TransactionEnded
                 | Self::Transition(_)
                 | Self::UnexpectedRow { .. }
+                | Self::HiddenWrite { .. }
                 | Self::Consumer { .. }
                 | Self::ConsumerLoop { .. }
         )

@@ -1,24 +1,31 @@
 //! `Events`: the handle an application builds once.
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DatabaseTransaction, DbBackend,
-    DbErr, EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, TransactionOptions,
+    DbErr, EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, Statement, TransactionOptions,
 };
 use uuid::Uuid;
 
 use crate::{
     adoption::Adoption,
-    backend::{self, isolation::has_row_level_security},
+    backend::{self, isolation::has_row_level_security, watch},
     connection::EventConnection,
     consumer::{self, Consumer, ConsumerStats, Delivery, Subscription, after_commit::Queue},
     error::{Outcome, Refused, UnknownCommit},
     row_level_security::{self, RowLevelSecurity, TEAM_SETTING},
     scope::{self, ScopeError},
     store,
-    transaction::{self, EventTransaction, InFlight},
+    transaction::{self, EventTransaction, InFlight, relations::Relations},
     verify::Report,
 };
 
@@ -43,6 +50,12 @@ struct Inner {
     after_commit: Vec<Arc<Queue>>,
     consumer_rounds: usize,
     scope_on_pool: bool,
+    reading_functions: Vec<String>,
+    relations: Relations,
+    /// Where the log is, if its statements say.
+    schema: Option<String>,
+    /// The highest number of an event that came back, where the database tells.
+    highest: AtomicU64,
     options: TransactionOptions,
     /// By which PostgreSQL's policies know the team, whether or not it is set.
     team_setting: String,
@@ -74,6 +87,7 @@ pub struct EventsBuilder {
     consumer_rounds: usize,
     scope_on_pool: bool,
     adopting: bool,
+    reading_functions: Vec<String>,
     options: TransactionOptions,
     row_level_security: Option<bool>,
     team_setting: Option<String>,
@@ -194,6 +208,21 @@ impl EventsBuilder {
         self
     }
 
+    /// Names functions of the database's that only read, besides those that it brings: queries with text that calls any other
+    /// are refused, since a function may write.
+    ///
+    /// On PostgreSQL and SQLite a query that calls one of them is sent so that the database refuses a write in it; on
+    /// MariaDB and MySQL this list alone keeps tracked rows from changing without events. Name none that changes
+    /// a setting, such as the team, or runs text.
+    pub fn reading_functions<I>(mut self, names: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.reading_functions.extend(names.into_iter().map(Into::into));
+        self
+    }
+
     /// Lets tracked saves inside [`Events::scope`] run on a pool connection as well.
     ///
     /// What is lost: the row and its event are two commits. If the second fails, the row stands without its event, and
@@ -294,6 +323,9 @@ impl EventsBuilder {
             _ => None,
         };
         let team_setting = self.team_setting.or(found).unwrap_or_else(|| TEAM_SETTING.to_owned());
+        let schema =
+            if is_mock { None } else { find_schema(&self.pool).await.map_err(BuildError::SelfCheck)? };
+        let highest = if is_mock { AtomicU64::default() } else { find_highest(&self.pool).await };
         let security =
             RowLevelSecurity { team_setting: team_setting.clone(), all_teams_role: self.all_teams_role };
         let events = Events(Arc::new(Inner {
@@ -304,6 +336,10 @@ impl EventsBuilder {
             after_commit: after_commit.into_iter().map(queue).collect(),
             consumer_rounds: self.consumer_rounds,
             scope_on_pool: self.scope_on_pool,
+            reading_functions: self.reading_functions,
+            relations: Relations::default(),
+            schema,
+            highest,
             options: self.options,
             team_setting,
             row_level_security: is_on.then_some(security),
@@ -355,6 +391,7 @@ impl Events {
             consumer_rounds: 16,
             scope_on_pool: false,
             adopting: false,
+            reading_functions: Vec::new(),
             options: TransactionOptions::default(),
             row_level_security: None,
             team_setting: None,
@@ -518,6 +555,10 @@ impl Events {
             after_commit: Vec::new(),
             consumer_rounds: 0,
             scope_on_pool: false,
+            reading_functions: Vec::new(),
+            relations: Relations::default(),
+            schema: find_schema(db).await?,
+            highest: AtomicU64::default(),
             options: TransactionOptions::default(),
             team_setting,
             row_level_security: is_on.then_some(security),
@@ -552,6 +593,26 @@ impl Events {
 
     pub(crate) fn consumer_rounds(&self) -> usize {
         self.0.consumer_rounds
+    }
+
+    /// The schema that the log was found in.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        self.0.schema.as_deref()
+    }
+
+    /// What names of tables stand for that no model has.
+    pub(crate) fn relations(&self) -> &Relations {
+        &self.0.relations
+    }
+
+    /// Whether an event's number is higher than all that came back before it was asked for, as far as is known.
+    pub(crate) fn rises(&self, seq: u64) -> bool {
+        seq > self.0.highest.fetch_max(seq, Ordering::Relaxed)
+    }
+
+    /// Functions that the application says only read.
+    pub(crate) fn reading_functions(&self) -> &[String] {
+        &self.0.reading_functions
     }
 
     pub(crate) fn scope_on_pool(&self) -> bool {
@@ -593,6 +654,25 @@ impl Events {
         transaction::check_context(&context)?;
         if *context.team_scope() == TeamScope::Unset { Err(Refused::NoTeam) } else { Ok(context) }
     }
+}
+
+/// The schema of the log, where its statements name one.
+async fn find_schema(pool: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let backend = pool.get_database_backend();
+    let Some(sql) = watch::select_schema(backend) else {
+        return Ok(watch::only_schema(backend).map(str::to_owned));
+    };
+    let row = pool.query_one_raw(Statement::from_string(backend, sql)).await?;
+    row.map(|row| row.try_get_by_index(0)).transpose()
+}
+
+/// The highest number of an event, where the numbers tell of a table that stands before the log. Without the log there is none.
+async fn find_highest(pool: &DatabaseConnection) -> AtomicU64 {
+    let backend = pool.get_database_backend();
+    let Some(sql) = watch::select_highest(backend) else { return AtomicU64::default() };
+    let row = pool.query_one_raw(Statement::from_string(backend, sql)).await.ok().flatten();
+    let highest: Option<i64> = row.and_then(|row| row.try_get_by_index(0).ok());
+    AtomicU64::new(highest.and_then(|seq| u64::try_from(seq).ok()).unwrap_or_default())
 }
 
 /// The team of it.

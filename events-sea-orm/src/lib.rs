@@ -220,13 +220,22 @@ pub mod __private {
 
     /// Whether the guard lets a statement pass that no hook announced: for measurements.
     pub fn look_at<S: sea_orm::StatementBuilder>(statement: &S, backend: sea_orm::DbBackend) -> bool {
-        let (inspected, built) = crate::transaction::inspect(statement, backend);
-        crate::transaction::check_on_pool(&inspected, None).is_ok() && !built.sql.is_empty()
+        let (inspected, built) = crate::transaction::inspect(statement, backend, &[]);
+        crate::transaction::check_on_pool(&inspected, backend, None).is_ok() && !built.sql.is_empty()
     }
 
     /// The same of text.
     pub fn look_at_text(sql: &str, backend: sea_orm::DbBackend) -> bool {
-        crate::transaction::check_on_pool(&crate::transaction::inspect_text(sql, backend), None).is_ok()
+        let inspected = crate::transaction::inspect_text(sql, backend, &[]);
+        crate::transaction::check_on_pool(&inspected, backend, None).is_ok()
+    }
+
+    /// What a text writes, if it is a write of a known form: the tables, and whether it may write whatever it names. For tests.
+    pub fn written_tables(sql: &str, backend: sea_orm::DbBackend) -> Option<(Vec<String>, bool)> {
+        use crate::transaction::Kind;
+        let inspected = crate::transaction::inspect_text(sql, backend, &[]);
+        let names = inspected.written.iter().map(|table| table.name.clone()).collect();
+        (inspected.kind == Kind::Raw).then_some((names, !inspected.named.is_empty()))
     }
 
     /// A model as the subject of an event.

@@ -409,8 +409,13 @@ async fn record<C: ConnectionTrait>(
             let team = scope.state().team.clone(); // the one that this save has made
             enter(scope, &team, db).await?;
         }
-        for statement in store::insert_statements(db.get_database_backend(), events) {
-            db.execute_raw(statement).await?;
+        let backend = db.get_database_backend();
+        if takes_text(db) {
+            for statement in store::insert_statements(backend, events) {
+                db.execute_raw(store::in_schema(statement, scope.events.schema())).await?;
+            }
+        } else {
+            db.execute(&store::insert_values(backend, events)).await?;
         }
         counted.count();
         #[cfg(feature = "testing")]
@@ -450,4 +455,13 @@ impl Scope {
         }
         Ok(unit.commit().await?)
     }
+}
+
+/// Whether a connection takes a statement that is text: one under access control takes none.
+fn takes_text<C: ConnectionTrait>(_db: &C) -> bool {
+    #[cfg(feature = "rbac")]
+    if downcast_ref::<sea_orm::RestrictedTransaction, C>(_db).is_some() {
+        return false;
+    }
+    true
 }

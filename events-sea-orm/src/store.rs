@@ -154,6 +154,20 @@ fn size_of(event: &Recorded) -> usize {
     event.event_data.len() + event.context.len()
 }
 
+/// The statement, its table named by its schema: a temporary table of the same name would be written instead.
+pub(crate) fn in_schema(mut statement: Statement, schema: Option<&str>) -> Statement {
+    if let Some(schema) = schema {
+        for table in ["INSERT INTO events ", "INSERT INTO \"events\" "] {
+            if let Some(rest) = statement.sql.strip_prefix(table) {
+                let schema = schema.replace('"', "\"\"");
+                statement.sql = format!("INSERT INTO \"{schema}\".\"events\" {rest}");
+                break;
+            }
+        }
+    }
+    statement
+}
+
 /// Parts of so many, or of fewer where those would be too large for a statement.
 fn parts(events: Vec<Recorded>, size: usize) -> Vec<Vec<Recorded>> {
     let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);

@@ -9,11 +9,13 @@ mod in_flight;
 mod level;
 mod links;
 mod on_conflict;
+pub(crate) mod relations;
 mod sql;
 mod statement;
 #[cfg(feature = "stream")]
 mod stream;
 mod untracked;
+mod watched;
 mod write;
 
 use std::{
@@ -36,12 +38,15 @@ pub use self::stream::EventStream;
 pub(crate) use self::stream::{HandedOver, send_rows};
 pub(crate) use self::{
     callbacks::run_callback,
+    connection::{all, executed, one},
     end::run,
     guard::check_on_pool,
     in_flight::{InFlight, begin, commit},
     level::{Announcement, Caller},
     sql::Table,
-    statement::{Kind, inspect, inspect_text},
+    statement::{Inspected, Kind, inspect, inspect_text},
+    watched::{Watch, watches},
+    write::{Reply, Verb},
 };
 use crate::{
     backend,

@@ -81,8 +81,8 @@ impl Sent {
         };
         // `U&"\0063ampaigns"` may be any name, and code that names no table may write to any.
         sql.contains("u&\"") || redacting.iter().any(names) || {
-            let inspected = inspect_text(&self.sql, self.backend);
-            inspected.kind == Kind::Raw && inspected.written.is_empty()
+            let inspected = inspect_text(&self.sql, self.backend, &[]);
+            inspected.is_opaque() || inspected.kind == Kind::Unknown
         }
     }
 }

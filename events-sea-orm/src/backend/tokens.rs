@@ -1,6 +1,7 @@
-//! SQL text cut into words, as each database cuts it, and what its words mean.
+//! SQL text cut into words, as each database cuts it.
 //!
-//! Where a server's settings decide (`sql_mode`, `standard_conforming_strings`), their defaults are assumed.
+//! Where a setting of the server or of the session decides (`sql_mode`, `standard_conforming_strings`, the character
+//! set of the client), a text is uncertain unless every reading cuts it alike: a session may change its settings later.
 
 use sea_orm::DbBackend;
 
@@ -44,9 +45,16 @@ pub(crate) struct Tokens<'a> {
     dialect: Dialect,
     /// PostgreSQL: the last token was a string with escapes, which the next line may continue.
     escaped: bool,
-    /// MySQL: inside a comment that is run.
-    in_run: bool,
     uncertain: bool,
+}
+
+/// What a backslash in quotes does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Backslash {
+    Plain,
+    Escapes,
+    /// As a setting says.
+    Either,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,18 +71,13 @@ impl<'a> Tokens<'a> {
             DbBackend::MySql => Dialect::MySql,
             _ => Dialect::Sqlite,
         };
-        Self { sql, at: 0, dialect, escaped: false, in_run: false, uncertain: false }
+        Self { sql, at: 0, dialect, escaped: false, uncertain: sql.contains('\0') }
     }
 
-    /// Whether the text so far can be understood in more than one way: a quote or a comment without an end, or SQL in
-    /// a comment that only some servers run.
+    /// Whether the text so far can be understood in more than one way: a quote or a comment without an end, SQL in a
+    /// comment that only some servers run, or quotes that settings end at different places.
     pub(crate) fn is_uncertain(&self) -> bool {
         self.uncertain
-    }
-
-    /// The token after this one.
-    pub(crate) fn peek(&self) -> Option<Token<'a>> {
-        self.clone().next()
     }
 
     fn byte(&self, ahead: usize) -> Option<u8> {
@@ -98,10 +101,6 @@ impl<'a> Tokens<'a> {
                 b'-' if self.byte(1) == Some(b'-') && self.dashes_begin_a_comment() => self.skip_line(),
                 b'#' if self.dialect == Dialect::MySql => self.skip_line(),
                 b'/' if self.byte(1) == Some(b'*') => self.skip_comment(),
-                b'*' if self.in_run && self.byte(1) == Some(b'/') => {
-                    self.in_run = false;
-                    self.at += 2;
-                }
                 // SQLite takes a byte order mark for a blank.
                 0xef if self.dialect == Dialect::Sqlite
                     && self.sql.get(self.at..self.at + 3) == Some("\u{feff}") =>
@@ -110,9 +109,6 @@ impl<'a> Tokens<'a> {
                 }
                 _ => return,
             }
-        }
-        if self.in_run {
-            self.uncertain = true;
         }
     }
 
@@ -135,7 +131,7 @@ impl<'a> Tokens<'a> {
                 _ => 0,
             };
             if marker > 0 {
-                return self.enter_run_comment(marker);
+                return self.skip_hint(marker);
             }
         }
         let bytes = self.sql.as_bytes();
@@ -158,7 +154,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// `/*!50000 .. */` and `/*M! .. */` are run, by servers of that version. What a hint says changes no meaning.
-    fn enter_run_comment(&mut self, marker: usize) {
+    fn skip_hint(&mut self, marker: usize) {
         const LONGEST_HINT: usize = 64;
         self.at += marker;
         while self.byte(0).is_some_and(|byte| byte.is_ascii_digit()) {
@@ -173,29 +169,39 @@ impl<'a> Tokens<'a> {
                 return;
             }
         }
-        self.uncertain = true;
-        self.in_run = true;
+        self.give_up();
     }
 
     /// What stands between two quotes; doubled, a quote stands for itself.
-    fn quoted(&mut self, quote: u8, escapes: bool) -> &'a str {
-        let bytes = self.sql.as_bytes();
+    fn quoted(&mut self, quote: u8, backslash: Backslash) -> &'a str {
         let start = self.at + 1;
+        let Some(end) = self.end_of_quoted(start, quote, backslash == Backslash::Escapes) else {
+            self.give_up();
+            return self.slice(start, self.sql.len());
+        };
+        let inside = self.sql.as_bytes().get(start..end).unwrap_or_default();
+        if backslash != Backslash::Plain && inside.contains(&b'\\') {
+            // In some character sets the byte before a backslash takes it for its own second half.
+            let behind_a_letter = inside.windows(2).any(|pair| pair[0] >= 0x80 && pair[1] == b'\\');
+            let ends_elsewhere =
+                backslash == Backslash::Either && self.end_of_quoted(start, quote, true) != Some(end);
+            self.uncertain |= behind_a_letter || ends_elsewhere;
+        }
+        self.at = end + 1;
+        self.slice(start, end)
+    }
+
+    fn end_of_quoted(&self, start: usize, quote: u8, escapes: bool) -> Option<usize> {
+        let bytes = self.sql.as_bytes();
         let mut at = start;
         loop {
-            match bytes.get(at) {
-                Some(b'\\') if escapes => at += 2,
-                Some(&byte) if byte == quote && bytes.get(at + 1) == Some(&quote) && quote != b']' => at += 2,
-                Some(&byte) if byte == quote => break,
-                Some(_) => at += 1,
-                None => {
-                    self.give_up();
-                    return self.slice(start, self.sql.len());
-                }
+            match *bytes.get(at)? {
+                b'\\' if escapes => at += 2,
+                byte if byte == quote && bytes.get(at + 1) == Some(&quote) && quote != b']' => at += 2,
+                byte if byte == quote => return Some(at),
+                _ => at += 1,
             }
         }
-        self.at = at + 1;
-        self.slice(start, at)
     }
 
     /// `$tag$ .. $tag$`, or the sign of a parameter.
@@ -260,7 +266,12 @@ impl<'a> Tokens<'a> {
         // No `$` for PostgreSQL: `1$$` begins a string.
         let continues = |byte: u8| is_word(byte) && (byte != b'$' || self.dialect != Dialect::Postgres);
         let rest = self.sql.as_bytes().get(self.at..).unwrap_or_default();
-        self.at += rest.iter().take_while(|byte| continues(**byte)).count();
+        let more = rest.iter().take_while(|byte| continues(**byte)).count();
+        let is_number =
+            |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b'x' | b'X' | b'o' | b'O' | b'_');
+        // PostgreSQL before 15 reads `1into` as a number and a word.
+        self.uncertain |= self.dialect != Dialect::MySql && !rest[..more].iter().all(is_number);
+        self.at += more;
     }
 
     fn digits(&mut self) {
@@ -303,12 +314,18 @@ impl<'a> Iterator for Tokens<'a> {
         Some(match (self.byte(0)?, self.dialect) {
             (b'\'', dialect) => {
                 self.escaped = continues_escaped;
-                Token::Text(self.quoted(b'\'', dialect == MySql || continues_escaped))
+                let backslash = match dialect {
+                    Sqlite => Backslash::Plain,
+                    _ if continues_escaped => Backslash::Escapes,
+                    _ => Backslash::Either,
+                };
+                Token::Text(self.quoted(b'\'', backslash))
             }
             // Names or strings on MySQL and SQLite, as it comes.
-            (b'"', dialect) => Token::Quoted(self.quoted(b'"', dialect == MySql)),
-            (b'`', MySql | Sqlite) => Token::Quoted(self.quoted(b'`', false)),
-            (b'[', Sqlite) => Token::Quoted(self.quoted(b']', false)),
+            (b'"', MySql) => Token::Quoted(self.quoted(b'"', Backslash::Either)),
+            (b'"', _) => Token::Quoted(self.quoted(b'"', Backslash::Plain)),
+            (b'`', MySql | Sqlite) => Token::Quoted(self.quoted(b'`', Backslash::Plain)),
+            (b'[', Sqlite) => Token::Quoted(self.quoted(b']', Backslash::Plain)),
             (b'$', Postgres) => self.dollar(),
             (b'$' | b'@' | b'#' | b':', Sqlite) => self.variable(),
             (b'?', Sqlite) => {
@@ -333,7 +350,7 @@ impl<'a> Iterator for Tokens<'a> {
                 let word = self.slice(start, self.at);
                 if dialect == Postgres && matches!(word, "e" | "E") && self.byte(0) == Some(b'\'') {
                     self.escaped = true;
-                    return Some(Token::Text(self.quoted(b'\'', true)));
+                    return Some(Token::Text(self.quoted(b'\'', Backslash::Escapes)));
                 }
                 Token::Word(word)
             }
@@ -356,243 +373,3 @@ const HINTS: &[&str] = &[
     "straight_join",
     "high_priority",
 ];
-
-/// What the first word of a statement says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lead {
-    /// A read, if no other word of it writes.
-    Query,
-    /// A read, whatever follows.
-    Read,
-    /// A write whose table follows.
-    Write,
-    /// A write of text or code that nobody sees.
-    Unseen,
-    /// The schema, the transaction or the session.
-    Schema,
-    /// Another statement, which is run only if ANALYZE follows.
-    Explain,
-    /// Another statement, which is run.
-    Run,
-    /// Settings, and then another statement behind FOR.
-    RunFor,
-    /// SQLite's settings and questions.
-    Pragma,
-    /// `SET`, a read where only variables of the user's are set.
-    SetVariables,
-    /// `SET LOCAL`, a read where the setting passes.
-    SetLocal,
-}
-
-/// What a statement does that begins with `word`, which `next` follows. Unknown words write.
-pub(crate) fn lead(backend: DbBackend, word: &str, next: Option<Token<'_>>) -> Lead {
-    let next_is = |words: &[&str]| next.is_some_and(|next| next.is_any(words));
-    if is_any(word, &["select", "with", "values", "table"]) {
-        return Lead::Query;
-    }
-    if is_any(word, &["insert", "update", "delete", "replace", "merge", "copy", "load"]) {
-        return Lead::Write;
-    }
-    match backend {
-        DbBackend::Postgres => {
-            // A lock, a cursor over a SELECT and a notification change no row and end with the transaction.
-            if is_any(word, &["show", "lock", "declare", "fetch", "move", "close", "notify"]) {
-                return Lead::Read;
-            }
-            if is_any(word, &["prepare"]) && next_is(&["transaction"]) {
-                return Lead::Schema;
-            }
-            if is_any(word, &["set"]) && next_is(&["constraints"]) {
-                return Lead::Read;
-            }
-            if is_any(word, &["set"]) && next_is(&["local"]) {
-                return Lead::SetLocal;
-            }
-        }
-        DbBackend::MySql => {
-            if is_any(word, &["show", "help"]) {
-                return Lead::Read;
-            }
-            if is_any(word, &["describe", "desc"]) {
-                return Lead::Explain;
-            }
-            if is_any(word, &["analyze"]) && !next_is(&["table", "local", "no_write_to_binlog"]) {
-                return Lead::Run;
-            }
-            if is_any(word, &["set"]) {
-                return if next_is(&["statement"]) { Lead::RunFor } else { Lead::SetVariables };
-            }
-        }
-        _ => {
-            if is_any(word, &["pragma"]) {
-                return Lead::Pragma;
-            }
-        }
-    }
-    if is_any(word, &["explain"]) {
-        Lead::Explain
-    } else if is_any(word, SCHEMA) {
-        Lead::Schema
-    } else {
-        Lead::Unseen
-    }
-}
-
-/// `SET` is here for settings that stay with the pooled connection, or say who acts and how.
-const SCHEMA: &[&str] = &[
-    "create",
-    "alter",
-    "drop",
-    "truncate",
-    "rename",
-    "grant",
-    "revoke",
-    "comment",
-    "reindex",
-    "vacuum",
-    "analyze",
-    "analyse",
-    "cluster",
-    "refresh",
-    "attach",
-    "detach",
-    "begin",
-    "start",
-    "commit",
-    "rollback",
-    "savepoint",
-    "release",
-    "end",
-    "abort",
-    "xa",
-    "flush",
-    "optimize",
-    "repair",
-    "check",
-    "lock",
-    "unlock",
-    "set",
-    "reset",
-    "discard",
-    "deallocate",
-    "use",
-    "listen",
-    "unlisten",
-    "checkpoint",
-    "security",
-    "reassign",
-    "import",
-    "install",
-    "uninstall",
-    "kill",
-    "shutdown",
-    "purge",
-];
-
-/// The words with which the statement behind EXPLAIN may begin.
-pub(crate) const EXPLAINED: &[&str] = &[
-    "select", "with", "values", "table", "insert", "update", "delete", "replace", "merge", "execute",
-    "declare", "create", "refresh",
-];
-
-/// Whether `SET LOCAL` of this setting passes: it ends with the transaction. Not if it changes who writes, which triggers
-/// fire, or how text is read.
-pub(crate) fn is_local_setting(setting: &str) -> bool {
-    const OTHERS: &[&str] = &[
-        "role",
-        "session",
-        "session_replication_role",
-        "standard_conforming_strings",
-        "transaction",
-        "transaction_isolation",
-        "transaction_read_only",
-        "transaction_deferrable",
-    ];
-    !is_any(setting, OTHERS)
-}
-
-/// What SQLite's pragmas do.
-pub(crate) fn pragma_reads(name: &str, with_argument: bool) -> bool {
-    const ASK: &[&str] = &[
-        "table_info",
-        "table_xinfo",
-        "table_list",
-        "index_list",
-        "index_info",
-        "index_xinfo",
-        "foreign_key_list",
-        "foreign_key_check",
-        "integrity_check",
-        "quick_check",
-    ];
-    const ASK_WITHOUT_ARGUMENT: &[&str] = &[
-        "application_id",
-        "auto_vacuum",
-        "busy_timeout",
-        "cache_size",
-        "collation_list",
-        "compile_options",
-        "data_version",
-        "database_list",
-        "defer_foreign_keys",
-        "encoding",
-        "foreign_keys",
-        "freelist_count",
-        "function_list",
-        "journal_mode",
-        "locking_mode",
-        "max_page_count",
-        "mmap_size",
-        "module_list",
-        "page_count",
-        "page_size",
-        "pragma_list",
-        "query_only",
-        "recursive_triggers",
-        "schema_version",
-        "secure_delete",
-        "synchronous",
-        "temp_store",
-        "user_version",
-        "wal_autocheckpoint",
-    ];
-    is_any(name, ASK)
-        || (with_argument && is_any(name, &["defer_foreign_keys"])) // ends with the transaction
-        || (!with_argument && is_any(name, ASK_WITHOUT_ARGUMENT))
-}
-
-/// Whether `verb`, at a place where a statement may begin, begins one. Where it is no reserved word it may be a column.
-pub(crate) fn begins_write(backend: DbBackend, verb: &str, next: Option<Token<'_>>) -> bool {
-    let Some(next) = next else { return false };
-    match backend {
-        DbBackend::MySql => matches!(next, Token::Word(_) | Token::Quoted(_)),
-        _ if verb.eq_ignore_ascii_case("delete") => next.is("from"),
-        _ => next.is_any(&["into", "or"]),
-    }
-}
-
-/// Whether an UPDATE or DELETE may write several tables.
-pub(crate) fn writes_many(backend: DbBackend) -> bool {
-    backend == DbBackend::MySql
-}
-
-/// Whether a word between the verb and the table's name is no name itself, where `last` stands before it.
-pub(crate) fn is_modifier(backend: DbBackend, word: &str, last: Token<'_>) -> bool {
-    if is_any(word, &["into", "from"]) {
-        return true;
-    }
-    match backend {
-        DbBackend::Postgres => is_any(word, &["only"]),
-        DbBackend::MySql => {
-            is_any(word, &["ignore", "low_priority", "high_priority", "delayed"])
-                || (is_any(word, &["quick"]) && last.is_any(&["delete", "low_priority"]))
-        }
-        // `INSERT OR REPLACE INTO t`, `UPDATE OR FAIL t`.
-        _ => is_any(word, &["or"]) || last.is("or"),
-    }
-}
-
-/// `INTO @a` fills a variable; any other INTO of a SELECT writes.
-pub(crate) fn into_reads(backend: DbBackend, next: Option<Token<'_>>) -> bool {
-    backend == DbBackend::MySql && next.is_some_and(|next| next.is_symbol(b'@'))
-}

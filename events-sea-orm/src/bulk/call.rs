@@ -49,7 +49,9 @@ impl Call<'_> {
     }
 
     pub(super) async fn query(&self, statement: &impl StatementBuilder) -> Result<Vec<QueryResult>, DbErr> {
-        self.txn.query_own(self.busy, self.build(statement)).await
+        let statement = self.build(statement);
+        self.txn.check_own(&statement)?;
+        self.txn.query_own(self.busy, statement).await
     }
 
     /// The rows of an answer as they are now.

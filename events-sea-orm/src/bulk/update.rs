@@ -213,7 +213,9 @@ async fn write(call: &Call<'_>, keys: &[Value], mut update: UpdateStatement) -> 
         return call.rows(call.query(&update).await?);
     }
     let expected = keys.len() / definition.key_columns().len().max(1);
-    txn.execute_own(call.busy, call.build(&update), expected, definition).await?;
+    let update = call.build(&update);
+    txn.check_own(&update)?;
+    txn.execute_own(call.busy, update, expected, definition).await?;
     // Without a lock: the rows are this unit's own, and a locking scan would wait for others' rows in between.
     let mut select = call.select();
     select.cond_where(definition.has_key(keys));

@@ -222,7 +222,9 @@ where
         let places = places.ok_or(Refused::ConflictColumns { object_type: definition.object_type() })?;
         let mut insert = A::Entity::insert_many(models).into_query();
         insert.on_conflict(self.on_conflict.clone());
-        let affected = call.txn.execute_any(call.busy, call.build(&insert)).await?;
+        let insert = call.build(&insert);
+        call.txn.check_own(&insert)?;
+        let affected = call.txn.execute_any(call.busy, insert).await?;
         let mut select = call.select();
         select.cond_where(self.is_at(places));
         let new_rows = call.rows(call.query(&select).await?)?;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::EventConnection;
 use crate::{
-    transaction::{HandedOver, send_rows},
+    transaction::{HandedOver, Inspected, Watch},
     withhold::{Sent, withhold_at_end},
 };
 
@@ -61,28 +61,29 @@ impl StreamTrait for EventConnection {
         &'a self,
         stmt: &S,
     ) -> Pin<Box<dyn Future<Output = Result<ConnectionStream, DbErr>> + 'a + Send>> {
-        let checked = self.check(stmt);
-        Box::pin(async move { self.stream_checked(checked?).await })
+        let (inspected, stmt) = self.inspect(stmt);
+        Box::pin(self.stream_checked(inspected, stmt))
     }
 
     fn stream_raw<'a>(
         &'a self,
         stmt: Statement,
     ) -> Pin<Box<dyn Future<Output = Result<ConnectionStream, DbErr>> + 'a + Send>> {
-        let checked = self.check_text(&stmt.sql);
-        Box::pin(async move {
-            checked?;
-            self.stream_checked(stmt).await
-        })
+        Box::pin(self.stream_checked(self.inspect_text(&stmt.sql), stmt))
     }
 }
 
 impl EventConnection {
-    async fn stream_checked(&self, stmt: Statement) -> Result<ConnectionStream, DbErr> {
+    async fn stream_checked(&self, inspected: Inspected, stmt: Statement) -> Result<ConnectionStream, DbErr> {
+        let watch = self.check(inspected).await?;
         let sent = Sent::of(&stmt);
-        let rows = match self.open().await? {
+        let opened = match watch {
+            Watch::Nothing => self.open().await?,
+            _ => DatabaseExecutor::OwnedTransaction(self.begin_watched().await?),
+        };
+        let rows = match opened {
             DatabaseExecutor::OwnedTransaction(txn) => {
-                Rows::Transaction(HandedOver::by(|send| hand_over(txn, stmt, send)))
+                Rows::Transaction(HandedOver::by(|send| hand_over(watch, txn, stmt, send)))
             }
             _ => {
                 let rows = self.events.pool().stream_raw(stmt).await;
@@ -93,11 +94,11 @@ impl EventConnection {
     }
 }
 
-async fn hand_over(txn: DatabaseTransaction, stmt: Statement, send: mpsc::Sender<Row>) {
-    let read = send_rows(&txn, stmt, &send, |_| ()).await;
+async fn hand_over(watch: Watch, txn: DatabaseTransaction, stmt: Statement, send: mpsc::Sender<Row>) {
+    let read = watch.hand_over(&txn, stmt, &send, |_| ()).await;
     let ended = match read {
-        Ok(()) => txn.commit().await.map_err(withhold_at_end),
-        Err(_) => txn.rollback().await.map_err(withhold_at_end), // the rows hold the error
+        Ok(()) if !watch.undoes() => txn.commit().await.map_err(withhold_at_end),
+        _ => txn.rollback().await.map_err(withhold_at_end), // the rows hold the error
     };
     if let Err(error) = ended {
         let _ = send.send(Err(error)).await; // nobody reads any more

@@ -3,16 +3,21 @@
 
 use std::sync::atomic::Ordering;
 
-use sea_orm::{DbBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement};
 use uuid::Uuid;
 
 use super::{
-    Busy, EventTransaction,
+    Busy, EventTransaction, guard,
     level::Doubt,
     write::{Reply, Verb},
 };
 use crate::{
-    bulk::CHUNK, error::Refused, observe, record, store, tracked::Definition, withhold::withhold_for,
+    backend::{self, watch},
+    bulk::CHUNK,
+    error::Refused,
+    observe, record, store,
+    tracked::Definition,
+    withhold::withhold_for,
 };
 
 impl EventTransaction {
@@ -41,6 +46,11 @@ impl EventTransaction {
         doubt: Doubt,
     ) -> Result<(), DbErr> {
         withhold_for(definition, self.settle(written, doubt))
+    }
+
+    /// Refuses a statement of a tracked verb that an expression of the application's made into another.
+    pub(crate) fn check_own(&self, statement: &Statement) -> Result<(), Refused> {
+        guard::check_tracked_verb(&self.inspect_text(&statement.sql))
     }
 
     /// Rows of a statement of the library's own.
@@ -129,7 +139,9 @@ impl EventTransaction {
         let counted = observe::Written::of(&batch);
         let doubt = self.level.doubt("writing the events was cancelled");
         for statement in store::insert_statements(self.unit.backend, batch) {
-            self.send(busy, Verb::Execute, statement).await?;
+            let statement = store::in_schema(statement, self.unit.events.schema());
+            let reply = self.send(busy, Verb::Execute, statement).await?;
+            self.check_shadow(busy, &reply).await?;
         }
         doubt.settle();
         counted.count();
@@ -137,6 +149,24 @@ impl EventTransaction {
         crate::testing::note_unit(self.unit.id, self.team_scope());
         self.level.state().written.extend(ids);
         Ok(seen)
+    }
+
+    /// Where a temporary table cannot be passed by, the numbers of the events tell of one: its count begins anew.
+    async fn check_shadow(&self, busy: &Busy, reply: &Reply) -> Result<(), DbErr> {
+        let (Reply::Executed(result), Some(sql)) = (reply, watch::show_events(self.unit.backend)) else {
+            return Ok(());
+        };
+        let first = backend::last_insert_id(self.unit.backend, result).unwrap_or_default();
+        if self.unit.events.rises(first) || self.unit.events.pool().is_mock_connection() {
+            return Ok(());
+        }
+        let shown = self.query_own(busy, Statement::from_string(self.unit.backend, sql)).await?;
+        let created: Option<String> = shown.first().map(|row| row.try_get_by_index(1)).transpose()?;
+        if created.is_none_or(|created| created.starts_with("CREATE TEMPORARY")) {
+            let what = "a temporary table `events` of this connection stands before the log";
+            return Err(Refused::HiddenWrite { what }.into());
+        }
+        Ok(())
     }
 
     /// Runs the consumers on events that were written before the commit, read back page by page.

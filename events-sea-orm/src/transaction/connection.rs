@@ -59,11 +59,11 @@ impl ConnectionTrait for EventTransaction {
 
 impl EventTransaction {
     pub(super) fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
-        statement::inspect(statement, self.unit.backend)
+        statement::inspect(statement, self.unit.backend, self.unit.events.reading_functions())
     }
 
     pub(super) fn inspect_text(&self, sql: &str) -> Inspected {
-        statement::inspect_text(sql, self.unit.backend)
+        statement::inspect_text(sql, self.unit.backend, self.unit.events.reading_functions())
     }
 
     /// A nested unit; with a tally, one that lets untracked writes pass.
@@ -106,21 +106,21 @@ impl EventTransaction {
     }
 }
 
-fn executed(reply: Reply) -> Result<ExecResult, DbErr> {
+pub(crate) fn executed(reply: Reply) -> Result<ExecResult, DbErr> {
     match reply {
         Reply::Executed(result) => Ok(result),
         _ => Err(wrong_reply()),
     }
 }
 
-fn one(reply: Reply) -> Result<Option<QueryResult>, DbErr> {
+pub(crate) fn one(reply: Reply) -> Result<Option<QueryResult>, DbErr> {
     match reply {
         Reply::One(row) => Ok(row),
         _ => Err(wrong_reply()),
     }
 }
 
-fn all(reply: Reply) -> Result<Vec<QueryResult>, DbErr> {
+pub(crate) fn all(reply: Reply) -> Result<Vec<QueryResult>, DbErr> {
     match reply {
         Reply::All(rows) => Ok(rows),
         _ => Err(wrong_reply()),

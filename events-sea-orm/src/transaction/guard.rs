@@ -1,6 +1,6 @@
 //! Which writes may pass: none that would leave a tracked row changed without its event.
 
-use sea_orm::{DbErr, Statement, Value};
+use sea_orm::{DbBackend, DbErr, Statement, Value};
 
 use super::{
     level::{Announcement, Caller},
@@ -9,39 +9,86 @@ use super::{
 };
 use crate::{
     adoption::{self, Adoption},
+    backend,
     error::Refused,
     store,
     tracked::{self, Definition},
 };
 
 /// Refuses what nothing can excuse: the schema, and this library's own tables.
-pub(crate) fn check_never(inspected: &Inspected) -> Result<(), Refused> {
-    if inspected.kind == Kind::Schema {
+pub(crate) fn check_never(inspected: &Inspected, backend: DbBackend) -> Result<(), Refused> {
+    let is_servers = |table: &Table| backend::is_servers_table(backend, table.schema.as_deref(), &table.name);
+    if inspected.kind == Kind::Schema || inspected.written.iter().any(is_servers) {
         return Err(Refused::Schema);
     }
-    match inspected.written.iter().find(|table| store::is_own_table(&table.name)) {
-        Some(table) => Err(Refused::OwnTable { table: table.name.clone() }),
-        None => Ok(()),
+    let own = |table: &str| Err(Refused::OwnTable { table: table.to_owned() });
+    if let Some(table) = inspected.written.iter().find(|table| store::is_own_table(&table.name)) {
+        return own(&table.name);
+    }
+    match inspected.mentions {
+        Some(table) if inspected.kind == Kind::Code => own(table),
+        _ => Ok(()),
     }
 }
 
 /// Refuses a write that no hook announced, if it could touch a tracked table.
 pub(crate) fn check_unannounced(inspected: &Inspected, adoption: Option<&Adoption>) -> Result<(), Refused> {
-    if inspected.kind == Kind::Raw {
-        return adoption::refuse(adoption, "raw SQL", Refused::RawSql);
+    match inspected.kind {
+        Kind::Raw | Kind::Code => return adoption::refuse(adoption, "raw SQL", Refused::RawSql),
+        Kind::Unknown => {
+            // While an application is adopted it may pass, but not to these.
+            if let (Some(_), Some(table)) = (adoption, inspected.mentions) {
+                return Err(Refused::OwnTable { table: table.to_owned() });
+            }
+            return adoption::refuse(adoption, "raw SQL", unknown(inspected));
+        }
+        _ => {}
     }
     for table in &inspected.written {
         if let Some(definition) = tracked::find(table) {
             adoption::refuse(adoption, definition.object_type(), unannounced(definition, inspected.kind))?;
         }
     }
+    if inspected.calls.is_some() {
+        return adoption::refuse(adoption, "raw SQL", unknown(inspected));
+    }
     Ok(())
 }
 
+/// Refuses what may not even pass in `untracked`: what is not known, and code where nobody can tell what it did.
+pub(super) fn check_untracked(inspected: &Inspected, backend: DbBackend) -> Result<(), Refused> {
+    if inspected.kind == Kind::Unknown || (inspected.is_opaque() && !backend::counts_writes(backend)) {
+        return Err(unknown(inspected));
+    }
+    Ok(())
+}
+
+/// Refuses the text of a tracked verb unless it asks, or writes one tracked table alone.
+pub(super) fn check_tracked_verb(inspected: &Inspected) -> Result<(), Refused> {
+    let writes_one = inspected.kind == Kind::Raw
+        && inspected.calls.is_none()
+        && matches!(inspected.written.as_slice(), [table] if tracked::find(table).is_some());
+    if writes_one || inspected.kind == Kind::Read { Ok(()) } else { Err(unknown(inspected)) }
+}
+
 /// Everything that passes on a pool, where nothing is announced.
-pub(crate) fn check_on_pool(inspected: &Inspected, adoption: Option<&Adoption>) -> Result<(), DbErr> {
-    check_never(inspected)?;
+pub(crate) fn check_on_pool(
+    inspected: &Inspected,
+    backend: DbBackend,
+    adoption: Option<&Adoption>,
+) -> Result<(), DbErr> {
+    check_never(inspected, backend)?;
     Ok(check_unannounced(inspected, adoption)?)
+}
+
+fn unknown(inspected: &Inspected) -> Refused {
+    let why = match (&inspected.calls, inspected.why) {
+        (Some(function), _) => format!("it calls `{function}`, which is not known to only read"),
+        (None, "") if inspected.kind == Kind::Code => "it runs code that nobody looks into".to_owned(),
+        (None, "") => "it may write other tables than it should".to_owned(),
+        (None, why) => why.to_owned(),
+    };
+    Refused::UnknownSql { why }
 }
 
 fn unannounced(definition: &Definition, kind: Kind) -> Refused {

@@ -1,383 +1,509 @@
-//! What SQL text does, as far as its words tell.
+//! What SQL text does: one statement of a known form, or nothing that may pass.
 //!
-//! What cannot be told counts as a write. Not seen are functions that write, triggers, rules and cascades. A
-//! `set_config(..)` passes as the read that it looks like.
+//! A text reads if it is one query in which no word can begin or make a write (each grammar has few of them) and no function is called
+//! but those that are known to read. Whatever else it says is for the database to understand. Not seen are views,
+//! operators and casts that call functions, triggers, rules and cascades.
+
+mod steer;
+mod write;
 
 use sea_orm::DbBackend;
 
-use crate::backend::tokens::{self, Lead, Token, Tokens};
+use crate::backend::{
+    tokens::{Token, Tokens, is_any},
+    words,
+};
 
-/// What a text does: the strongest of what its statements do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Does {
+/// What a text does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Does {
+    /// It reads rows, and does nothing else.
     Read,
-    Write,
-    /// Changes the schema, or ends or steers the transaction or the session.
+    /// It reads, and takes locks or sends notices that last until the transaction ends.
+    ReadLasting,
+    /// It asks for or sets something that ends with the transaction and touches no rows.
+    Steer,
+    /// It writes the tables that it names.
+    Write(Verb),
+    /// It runs code that nobody sees.
+    Code,
+    /// It changes the schema, or ends or steers the transaction or the session.
     Schema,
+    /// It is not known what it does.
+    Unknown,
+}
+
+/// How a text writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Insert,
+    /// `REPLACE`.
+    Replace,
+    Update,
+    Delete,
+    Merge,
 }
 
 /// A text's words.
 #[derive(Debug)]
-pub(super) struct Words {
-    pub(super) does: Does,
-    /// Whether it is one statement, beyond doubt.
-    pub(super) is_one: bool,
-    /// The tables that it names as written; nothing for code that nobody sees, as a `CALL`.
-    pub(super) written: Vec<Table>,
+pub(crate) struct Words {
+    pub(crate) does: Does,
+    /// The tables that it writes.
+    pub(crate) written: Vec<Table>,
+    /// It may write any table that it names anywhere.
+    pub(crate) writes_what_it_names: bool,
+    /// A function that is not known to read, the first one.
+    pub(crate) calls: Option<String>,
+    /// A function that the application says reads.
+    pub(crate) calls_application: bool,
+    /// Why it is not known what it does.
+    pub(crate) why: &'static str,
 }
 
 /// A table as a statement names it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Table {
     pub(crate) schema: Option<String>,
     pub(crate) name: String,
 }
 
-/// Looks at every statement of a text.
-pub(super) fn classify(sql: &str, backend: DbBackend) -> Words {
-    let mut reader = Reader {
-        backend,
-        tokens: Tokens::new(backend, sql),
-        words: Words { does: Does::Read, is_one: false, written: Vec::new() },
-        statements: 0,
-        place: Place::Start,
-        last: Token::Symbol(b';'),
-        with: false,
-        update: false,
-        names: Names::default(),
-    };
-    while let Some(token) = reader.tokens.next() {
-        reader.read(token);
-        reader.last = token;
-    }
-    reader.end_statement();
-    if reader.tokens.is_uncertain() {
-        reader.found(Does::Write);
-    }
-    reader.words.is_one = reader.statements == 1 && !reader.tokens.is_uncertain();
-    if reader.words.does == Does::Read {
-        reader.words.written.clear();
-    }
-    reader.words
-}
-
-/// Whether the text of a typed statement is that one statement, and reads if it should: a custom expression can hold
-/// any text.
-pub(super) fn is_one_statement(sql: &str, read: bool, backend: DbBackend) -> bool {
-    if !sql.contains(';') && (!read || is_plain_select(sql)) {
-        return true;
-    }
-    let words = classify(sql, backend);
-    words.is_one && (!read || words.does == Does::Read)
-}
-
-/// Whether a single SELECT has not even the letters of INTO and WITH, without which it cannot write: almost all.
-fn is_plain_select(sql: &str) -> bool {
-    const LOWER: u32 = 0x2020_2020;
-    let (into, with) = (u32::from_ne_bytes(*b"into"), u32::from_ne_bytes(*b"with"));
-    let found = |four: &[u8; 4]| {
-        let four = u32::from_ne_bytes(*four) | LOWER;
-        four == into || four == with
-    };
-    let bytes = sql.as_bytes();
-    bytes.starts_with(b"SELECT ") && !bytes.array_windows::<4>().any(found)
-}
-
-/// Whether a text names this table, or anything else of that name, outside strings and comments.
-pub(super) fn mentions(sql: &str, backend: DbBackend, name: &str) -> bool {
+/// Looks at a text. `reads` are the functions that the application says read.
+pub(crate) fn classify(sql: &str, backend: DbBackend, reads: &[String]) -> Words {
     let mut tokens = Tokens::new(backend, sql);
-    let mut last = [Token::Symbol(b';'); 2];
-    for token in tokens.by_ref() {
-        let found = match token {
-            Token::Word(word) => word.eq_ignore_ascii_case(name),
-            // `U&"\0065vents"` may be any name.
-            Token::Quoted(quoted) => {
-                quoted.eq_ignore_ascii_case(name) || (last[0].is("u") && last[1].is_symbol(b'&'))
-            }
-            Token::Code(code) => code.to_ascii_lowercase().contains(&name.to_ascii_lowercase()),
-            Token::Text(_) | Token::Symbol(_) => false,
-        };
-        if found {
-            return true;
+    let next = tokens.next();
+    let mut parser = Parser {
+        backend,
+        reads,
+        tokens,
+        last: [START; 3],
+        next,
+        levels: vec![Level::default()],
+        does: None,
+        words: Words {
+            does: Does::Steer,
+            written: Vec::new(),
+            writes_what_it_names: false,
+            calls: None,
+            calls_application: false,
+            why: "",
+        },
+        lasting: false,
+        closed_behind_on: false,
+    };
+    let parsed = parser.statement().and_then(|does| parser.end().map(|()| does));
+    let uncertain = parser.tokens.is_uncertain();
+    let (does, lasting, mut words) = (parsed, parser.lasting, parser.words);
+    words.does = match does {
+        _ if uncertain => {
+            words.why = "settings of the session decide how it is read, or a quote or comment has no end";
+            Does::Unknown
         }
-        last = [last[1], token];
+        Err(why) => {
+            words.why = why;
+            Does::Unknown
+        }
+        Ok(Does::Read) if lasting => Does::ReadLasting,
+        Ok(does) => does,
+    };
+    if let (Some(_), Does::Read | Does::ReadLasting | Does::Steer) = (&words.calls, words.does) {
+        words.why = "it calls a function that is not known to only read";
+        words.does = Does::Unknown;
     }
-    tokens.is_uncertain()
+    words
 }
 
-struct Reader<'a> {
+/// What stands before the first token.
+const START: Token<'_> = Token::Symbol(b';');
+
+type Parsed<T> = Result<T, &'static str>;
+
+struct Parser<'a> {
     backend: DbBackend,
+    reads: &'a [String],
     tokens: Tokens<'a>,
+    /// The tokens before, the latest first.
+    last: [Token<'a>; 3],
+    next: Option<Token<'a>>,
+    /// What the parentheses that are open hold, outermost first.
+    levels: Vec<Level>,
+    /// What the outermost statement does.
+    does: Option<Does>,
     words: Words,
-    statements: usize,
-    place: Place<'a>,
-    last: Token<'a>,
-    /// WITH was seen: other statements may stand inside this one.
+    lasting: bool,
+    /// The parenthesis that was closed last opened behind ON.
+    closed_behind_on: bool,
+}
+
+/// What stands between two parentheses, or around all of them.
+#[derive(Debug, Default)]
+struct Level {
+    /// How the statement in it writes.
+    verb: Option<Verb>,
+    /// A token of it was seen.
+    begun: bool,
+    /// WITH was seen, and the statement that it belongs to was not.
     with: bool,
-    /// An UPDATE was seen where a statement may begin: it is one if SET follows.
-    update: bool,
-    names: Names,
+    /// It is the query of a common table expression.
+    is_cte: bool,
+    /// It opened behind ON.
+    behind_on: bool,
 }
 
-/// What the next token of a statement may be.
-enum Place<'a> {
-    /// Its first word.
-    Start,
-    /// Anything; a query writes by INTO as well.
-    Body {
-        query: bool,
-    },
-    /// The first word of what EXPLAIN is asked about.
-    Explained {
-        runs: bool,
-    },
-    /// The FOR behind which another statement begins.
-    For,
-    Pragma {
-        name: &'a str,
-    },
-    /// What `SET` sets; a comma outside parentheses begins the next.
-    SetVariables {
-        depth: usize,
-        next: bool,
-    },
-    /// The setting behind `SET LOCAL`.
-    SetLocal,
-    /// Nothing that matters.
-    Known,
-}
-
-/// Where the names of written tables are expected.
-#[derive(Default)]
-struct Names {
-    /// The next name is one.
-    next: bool,
-    /// More may follow, behind a comma or JOIN.
-    many: bool,
-    /// The last one may go on behind a dot.
-    open: bool,
-}
-
-const NO_MORE_NAMES: &[&str] = &["set", "where", "order", "limit", "returning", "values", "select"];
-
-impl<'a> Reader<'a> {
-    fn found(&mut self, does: Does) {
-        self.words.does = self.words.does.max(does);
+impl<'a> Parser<'a> {
+    fn advance(&mut self) -> Option<Token<'a>> {
+        let token = self.next.take()?;
+        self.next = self.tokens.next();
+        self.last = [token, self.last[0], self.last[1]];
+        Some(token)
     }
 
-    fn read(&mut self, token: Token<'a>) {
-        if token.is_symbol(b';') {
-            return self.end_statement();
+    fn next_is(&self, word: &str) -> bool {
+        self.next.is_some_and(|next| next.is(word))
+    }
+
+    fn next_is_any(&self, words: &[&str]) -> bool {
+        self.next.is_some_and(|next| next.is_any(words))
+    }
+
+    fn next_is_symbol(&self, symbol: u8) -> bool {
+        self.next.is_some_and(|next| next.is_symbol(symbol))
+    }
+
+    /// Passes over the next token if it is this word.
+    fn skip(&mut self, word: &str) -> bool {
+        let found = self.next_is(word);
+        if found {
+            self.advance();
         }
-        match &mut self.place {
-            Place::Start => self.begin(token),
-            Place::Body { query } => {
-                let query = *query;
-                self.body(token, query);
+        found
+    }
+
+    fn skip_symbol(&mut self, symbol: u8) -> bool {
+        let found = self.next_is_symbol(symbol);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    fn is_mysql(&self) -> bool {
+        self.backend == DbBackend::MySql
+    }
+
+    /// What follows the statement: nothing, as far as it says something.
+    fn end(&mut self) -> Parsed<()> {
+        while let Some(token) = self.advance() {
+            if !token.is_symbol(b';') {
+                return Err("it is more than one statement");
             }
-            Place::Explained { runs } => match token {
-                _ if token.is_any(&["analyze", "analyse"]) => *runs = true,
-                _ if token.is_any(tokens::EXPLAINED) => {
-                    if *runs {
-                        self.lead(token)
-                    } else {
-                        self.place = Place::Known
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self) -> Parsed<Does> {
+        while self.skip_symbol(b';') {}
+        let lead = match self.next {
+            None => return Ok(Does::Steer),
+            Some(Token::Symbol(b'(')) => return self.query_or_write(),
+            Some(Token::Word(word)) => word,
+            Some(_) => return Err("it does not begin with a word"),
+        };
+        if is_any(lead, QUERIES) || is_any(lead, WRITES) {
+            return self.query_or_write();
+        }
+        self.advance();
+        let is = |word: &str| lead.eq_ignore_ascii_case(word);
+        match self.backend {
+            _ if is("explain") => self.explain(self.backend == DbBackend::MySql),
+            DbBackend::Postgres => match () {
+                () if is("show") => self.simple(&[], Does::Steer),
+                () if is("lock") => self.simple(&[], Does::Steer),
+                () if is("notify") => self.simple(&[], Does::Steer),
+                () if is("set") && self.next_is("local") => self.set_local(),
+                () if is("set") && self.skip("constraints") => self.simple(&[], Does::Steer),
+                () if is("prepare") && self.next_is("transaction") => self.opaque(Does::Schema),
+                () if is("do") || is("call") => self.opaque(Does::Code),
+                () => self.other(lead),
+            },
+            DbBackend::MySql => match () {
+                () if is("show") => {
+                    self.level().begun = true;
+                    self.body()
+                }
+                () if is("describe") || is("desc") => self.explain(true),
+                () if is("analyze") && !self.next_is_any(&["table", "local", "no_write_to_binlog"]) => {
+                    self.explain(false)
+                }
+                () if is("set") && self.next_is("statement") => self.set_statement(),
+                () if is("do") || is("call") => self.opaque(Does::Code),
+                () => self.other(lead),
+            },
+            _ if is("pragma") => self.pragma(),
+            _ => self.other(lead),
+        }
+    }
+
+    /// The token after the next one.
+    fn next_after(&self) -> Option<Token<'a>> {
+        // `tokens` stand behind `next` already.
+        self.tokens.clone().next()
+    }
+
+    fn query(&mut self) -> Parsed<Does> {
+        match self.query_or_write()? {
+            Does::Read => Ok(Does::Read),
+            _ => Err(EXPLAINS),
+        }
+    }
+
+    /// A query or a write, common table expressions included.
+    fn query_or_write(&mut self) -> Parsed<Does> {
+        let mut lead = self.next;
+        let mut tokens = self.tokens.clone();
+        while lead.is_some_and(|lead| lead.is_symbol(b'(')) {
+            lead = tokens.next();
+        }
+        if lead.is_some_and(|lead| lead.is_any(QUERIES)) {
+            self.does = Some(Does::Read);
+        }
+        self.body()?;
+        self.does.ok_or("it is no query")
+    }
+
+    fn level(&mut self) -> &mut Level {
+        // One is always there: the outermost is never taken away.
+        if self.levels.is_empty() {
+            self.levels.push(Level::default());
+        }
+        let at = self.levels.len() - 1;
+        &mut self.levels[at]
+    }
+
+    /// Up to the end of the statement.
+    fn body(&mut self) -> Parsed<Does> {
+        let mut depth = 0_usize;
+        while let Some(next) = self.next {
+            match next {
+                Token::Symbol(b';') if depth == 0 => break,
+                Token::Symbol(b'(') => {
+                    depth += 1;
+                    self.open();
+                }
+                Token::Symbol(b')') => {
+                    depth = depth.checked_sub(1).ok_or("a parenthesis closes that was not opened")?;
+                    self.advance();
+                    self.closed_behind_on = self.levels.pop().is_some_and(|level| level.behind_on);
+                }
+                Token::Symbol(symbol) => self.symbol(symbol)?,
+                Token::Word(word) => self.word(word)?,
+                Token::Quoted(name) => self.quoted(name)?,
+                Token::Text(_) => {
+                    self.advance();
+                    if self.last[1].is_symbol(b'&') && self.last[2].is("u") {
+                        return Err("it holds a string with escapes");
+                    }
+                    if self.next_is_symbol(b'(') {
+                        return Err("a string stands where a function would");
                     }
                 }
-                _ => {}
-            },
-            Place::For => {
-                if token.is("for") {
-                    self.place = Place::Start;
+                Token::Code(_) => {
+                    self.advance();
                 }
             }
-            Place::Pragma { name } => match token {
-                Token::Word(word) | Token::Quoted(word) => *name = word,
-                Token::Symbol(b'.') => {}
-                _ => {
-                    let name = *name;
-                    self.end_pragma(name, true);
-                }
-            },
-            Place::SetVariables { depth, next } => {
-                let begins = std::mem::replace(next, *depth == 0 && token.is_symbol(b','));
-                match token {
-                    Token::Symbol(b'(') => *depth += 1,
-                    Token::Symbol(b')') => *depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-                let is_variable = || self.tokens.peek().is_some_and(|next| !next.is_symbol(b'@'));
-                if begins && !(token.is_symbol(b'@') && is_variable()) {
-                    self.found(Does::Schema);
-                }
+        }
+        if depth > 0 {
+            return Err("a parenthesis does not close");
+        }
+        Ok(self.does.unwrap_or(Does::Steer))
+    }
+
+    fn open(&mut self) {
+        let behind = self.last[0];
+        let level = self.level();
+        let is_cte = level.with && behind.is_any(&["as", "materialized"]);
+        level.begun = true;
+        self.advance();
+        self.levels.push(Level { is_cte, behind_on: behind.is("on"), ..Level::default() });
+    }
+
+    fn symbol(&mut self, symbol: u8) -> Parsed<()> {
+        self.advance();
+        self.level().begun = true;
+        match symbol {
+            b'=' if self.is_mysql() && self.last[1].is_symbol(b':') => {
+                Err("a variable is set, which stays with the pooled connection")
             }
-            Place::SetLocal if token.is("local") => {}
-            Place::SetLocal => {
-                self.place = Place::Known;
-                match token {
-                    Token::Word(name) | Token::Quoted(name) if tokens::is_local_setting(name) => {}
-                    _ => self.found(Does::Schema),
-                }
-            }
-            Place::Known => {}
+            b'[' | b']' if self.is_mysql() => Err("brackets are quotes to some servers"),
+            b'`' | b'\\' => Err("a sign stands outside of quotes that has no meaning there"),
+            symbol if symbol < b' ' || symbol == 0x7f => Err("it holds a control character"),
+            _ => Ok(()),
         }
     }
 
-    /// The first token of a statement.
-    fn begin(&mut self, token: Token<'a>) {
-        match token {
-            Token::Symbol(b'(') => {}
-            _ => self.lead(token),
+    fn quoted(&mut self, name: &'a str) -> Parsed<()> {
+        self.advance();
+        if self.last[1].is_symbol(b'&') && self.last[2].is("u") {
+            return Err("it holds a name with escapes");
         }
+        if self.next_is_symbol(b'(') {
+            self.call(name);
+        }
+        self.level().begun = true;
+        Ok(())
     }
 
-    fn lead(&mut self, token: Token<'a>) {
-        let Token::Word(word) = token else {
-            self.place = Place::Known;
-            return self.found(Does::Write);
-        };
-        // Most text: spare it the lookahead.
-        let lead = if word.eq_ignore_ascii_case("select") {
-            Lead::Query
-        } else {
-            tokens::lead(self.backend, word, self.tokens.peek())
-        };
-        self.place = match lead {
-            Lead::Query => {
-                self.with = word.eq_ignore_ascii_case("with");
-                Place::Body { query: true }
-            }
-            Lead::Write => {
-                self.begin_write(word);
-                Place::Body { query: false }
-            }
-            Lead::Read => Place::Known,
-            Lead::Unseen => {
-                self.found(Does::Write);
-                Place::Known
-            }
-            Lead::Schema => {
-                self.found(Does::Schema);
-                Place::Known
-            }
-            Lead::Explain => Place::Explained { runs: false },
-            Lead::Run => Place::Explained { runs: true },
-            Lead::RunFor => Place::For,
-            Lead::Pragma => Place::Pragma { name: "" },
-            Lead::SetVariables => Place::SetVariables { depth: 0, next: true },
-            Lead::SetLocal => Place::SetLocal,
-        };
+    fn word(&mut self, word: &'a str) -> Parsed<()> {
+        let last = self.last[0];
+        // Behind a dot it is part of a name, whatever it is.
+        if !last.is_symbol(b'.') && self.keyword(word)? {
+            return Ok(());
+        }
+        self.advance();
+        if self.next_is_symbol(b'(') && (last.is_symbol(b'.') || !words::is_keyword(word)) {
+            self.call(word);
+        }
+        self.level().begun = true;
+        Ok(())
     }
 
-    fn end_statement(&mut self) {
-        self.statements += usize::from(!matches!(self.place, Place::Start));
-        match self.place {
-            // What is run was not found.
-            Place::Explained { runs: true } | Place::For => self.found(Does::Write),
-            Place::Pragma { name } => self.end_pragma(name, false),
-            _ => {}
-        }
-        self.place = Place::Start;
-        self.with = false;
-        self.update = false;
-        self.names = Names::default();
-    }
-
-    fn end_pragma(&mut self, name: &str, with_argument: bool) {
-        self.place = Place::Known;
-        if !tokens::pragma_reads(name, with_argument) {
-            self.found(Does::Schema);
-        }
-    }
-
-    fn body(&mut self, token: Token<'a>, query: bool) {
-        if self.names.next || self.names.many || self.names.open {
-            self.name(token);
-        }
-        let Token::Word(word) = token else { return };
-        // Behind a dot or AS any word is a name.
-        if !matches!(word.len(), 3..=7) || self.last.is_symbol(b'.') || self.last.is("as") {
-            return;
-        }
+    /// Reads what begins with a word that may begin a statement or a write. Answers whether it did.
+    fn keyword(&mut self, word: &str) -> Parsed<bool> {
+        let is = |other: &str| word.eq_ignore_ascii_case(other);
         match word.len() {
-            3 if self.update && token.is("set") => {
-                self.update = false;
-                self.found(Does::Write);
+            3 if is("for") => {
+                self.advance();
+                self.level().begun = true;
+                self.locking()?;
+                Ok(true)
             }
-            4 if token.is("with") => self.with = true,
-            4 if query && token.is("into") && !tokens::into_reads(self.backend, self.tokens.peek()) => {
-                self.found(Does::Write);
+            4 if is("with") => self.with(),
+            4 if is("into") => Err("INTO stands where it may write"),
+            4 if is("lock") && self.is_mysql() => {
+                self.advance();
+                self.lasting |= self.next_is("in");
+                Ok(true)
             }
-            5 if !query && token.is("table") && self.last.is("into") => self.expect_names(false),
-            6 if self.with && token.is("update") && self.may_begin_here() => {
-                self.update = true;
-                self.expect_names(true);
+            5 | 6 if is("table") || is("select") || is("values") => {
+                self.level().with = false;
+                Ok(false)
             }
-            5..=7
-                if self.with
-                    && token.is_any(&["insert", "delete", "replace", "merge"])
-                    && self.may_begin_here()
-                    && tokens::begins_write(self.backend, word, self.tokens.peek()) =>
-            {
-                self.begin_write(word);
+            5..=7 if is_any(word, WRITES) => self.write(word),
+            5 if is("value") && self.is_mysql() => {
+                self.advance();
+                if self.next_is("for") {
+                    return Err("it draws a number from a sequence");
+                }
+                self.level().begun = true;
+                if self.next_is_symbol(b'(') {
+                    self.call("value");
+                }
+                Ok(true)
             }
-            _ => {}
+            9 if is("procedure") && self.is_mysql() => Err("PROCEDURE runs code"),
+            _ => Ok(false),
         }
     }
 
-    /// Whether a statement may begin here: behind `AS (`, behind the last `)` of a WITH, or behind its SEARCH or CYCLE.
-    fn may_begin_here(&self) -> bool {
-        match self.last {
-            Token::Symbol(symbol) => matches!(symbol, b'(' | b')'),
-            // FOR UPDATE, FOR NO KEY UPDATE, ON UPDATE, DO UPDATE; columns.
-            _ => !self
-                .last
-                .is_any(&["for", "key", "on", "do", "select", "distinct", "all", "by", "and", "or", "not"]),
+    /// `FOR UPDATE`, `FOR NO KEY UPDATE`, `FOR KEY SHARE`: a lock, if this is one.
+    fn locking(&mut self) -> Parsed<()> {
+        if self.skip("no") && !self.skip("key") {
+            return Err("FOR NO stands alone");
         }
+        self.skip("key");
+        if self.skip("update") || self.skip("share") {
+            self.lasting = true;
+        }
+        Ok(())
     }
 
-    fn begin_write(&mut self, verb: &str) {
-        self.found(Does::Write);
-        // LOAD DATA has its table behind INTO TABLE.
-        if verb.eq_ignore_ascii_case("load") {
+    fn with(&mut self) -> Parsed<bool> {
+        let first = !self.level().begun;
+        let in_insert = matches!(self.level().verb, Some(Verb::Insert | Verb::Replace));
+        self.advance();
+        if first || (in_insert && !self.next_is_any(HARMLESS_WITH)) {
+            let level = self.level();
+            (level.with, level.begun) = (true, true);
+            self.skip("recursive");
+            return Ok(true);
+        }
+        if self.next_is_any(HARMLESS_WITH) {
+            return Ok(true);
+        }
+        Err("WITH stands where no statement begins")
+    }
+
+    /// INSERT, UPDATE, DELETE, REPLACE or MERGE: a statement, a part of one, or a function.
+    fn write(&mut self, word: &str) -> Parsed<bool> {
+        let is = |other: &str| word.eq_ignore_ascii_case(other);
+        let outermost = self.levels.len() == 1;
+        let behind = self.last[0];
+        let level = self.level();
+        let verb = level.verb;
+        let begins = level.with || (!level.begun && (outermost || level.is_cte));
+        if begins {
+            (level.with, level.begun) = (false, true);
+            self.advance();
+            return self.begin_write(word).map(|()| true);
+        }
+        if (is("insert") || is("replace")) && self.next_after().is_some_and(|next| next.is_symbol(b'(')) {
+            return Ok(false); // a function
+        }
+        let continues = match verb {
+            Some(Verb::Insert | Verb::Replace) => {
+                is("update")
+                    && (behind.is("do")
+                        || (behind.is("key") && self.last[1].is("duplicate") && self.is_mysql()))
+            }
+            Some(Verb::Merge) => behind.is("then") && !is("merge") && !is("replace"),
+            _ => false,
+        };
+        if !continues {
+            return Err("a word of a write stands where no write can");
+        }
+        self.advance();
+        Ok(true)
+    }
+
+    /// A name before a parenthesis: a function that is known, or a name that is given there.
+    fn call(&mut self, name: &str) {
+        let [_, behind, before] = self.last;
+        let level = self.level();
+        let names_cte = level.with && (behind.is_any(&["with", "recursive"]) || behind.is_symbol(b','));
+        let names_type = behind.is_symbol(b':') && before.is_symbol(b':');
+        // `f(x) AS t(a)`; `(SELECT ..) t(a)`, but not `DISTINCT ON (a) f(b)`.
+        let names_alias = behind.is("as") || (behind.is_symbol(b')') && !self.closed_behind_on);
+        if names_cte || names_type || names_alias {
             return;
         }
-        self.expect_names(verb.eq_ignore_ascii_case("update") || verb.eq_ignore_ascii_case("delete"));
-    }
-
-    fn expect_names(&mut self, maybe_many: bool) {
-        self.names = Names { next: true, many: maybe_many && tokens::writes_many(self.backend), open: false };
-    }
-
-    fn name(&mut self, token: Token<'a>) {
-        match token {
-            Token::Word(word) | Token::Quoted(word) if self.names.open && self.last.is_symbol(b'.') => {
-                if let Some(table) = self.words.written.last_mut() {
-                    let name = std::mem::replace(&mut table.name, word.to_owned());
-                    table.schema = Some(name);
-                }
-            }
-            Token::Symbol(b'.') => {}
-            Token::Word(_) if token.is_any(NO_MORE_NAMES) => self.names = Names::default(),
-            Token::Word(word) if self.names.next && tokens::is_modifier(self.backend, word, self.last) => {}
-            Token::Word(word) | Token::Quoted(word) if self.names.next => {
-                self.words.written.push(Table { schema: None, name: word.to_owned() });
-                self.names.next = false;
-                self.names.open = true;
-            }
-            Token::Symbol(b'(') => {
-                self.names.open = false;
-                self.names.next &= self.names.many;
-            }
-            _ => {
-                self.names.open = false;
-                let joins =
-                    token.is_symbol(b',') || token.is_any(&["join", "straight_join", "from", "using"]);
-                self.names.next = self.names.many && joins;
-            }
+        let is_qualified = behind.is_symbol(b'.');
+        let is_servers = matches!(before, Token::Word(schema) | Token::Quoted(schema) if words::is_own_schema(self.backend, schema));
+        let may_be_known = !is_qualified || is_servers;
+        let writes = matches!(self.does, Some(Does::Write(_)));
+        if may_be_known && words::lasts(self.backend, name) {
+            self.lasting = true;
+        } else if may_be_known
+            && (words::reads(self.backend, name) || (writes && words::is_drawn_in_writes(self.backend, name)))
+        {
+            // It changes nothing.
+        } else if self.reads.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            self.words.calls_application = true;
+        } else {
+            self.words.calls.get_or_insert_with(|| name.to_owned());
         }
     }
 }
+
+const EXPLAINS: &str = "EXPLAIN may be of a query alone, which only reads";
+
+/// How queries begin.
+const QUERIES: &[&str] = &["select", "with", "values", "table"];
+
+/// How writes begin.
+const WRITES: &[&str] = &["insert", "update", "delete", "replace", "merge"];
+
+/// What follows a WITH that names no table expressions.
+const HARMLESS_WITH: &[&str] =
+    &["ordinality", "ties", "time", "local", "rollup", "query", "unique", "without", "array", "wrapper"];
 
 #[cfg(test)]
 mod tests;

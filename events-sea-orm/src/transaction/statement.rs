@@ -5,18 +5,20 @@ use sea_orm::{
     sea_query::{
         DeleteStatement, ForeignKeyCreateStatement, ForeignKeyDropStatement, IndexCreateStatement,
         IndexDropStatement, InsertStatement, SelectStatement, TableAlterStatement, TableCreateStatement,
-        TableDropStatement, TableName, TableRenameStatement, TableTruncateStatement, UpdateStatement,
-        WithQuery,
-        audit::{AccessType, AuditTrait},
+        TableDropStatement, TableRenameStatement, TableTruncateStatement, UpdateStatement, WithQuery,
         extension::postgres::{TypeAlterStatement, TypeCreateStatement, TypeDropStatement},
     },
 };
 
 use super::{
     on_conflict,
-    sql::{self, Does, Table, Words},
+    sql::{self, Does, Table, Verb, Words},
 };
-use crate::{backend, store, typed::downcast_ref};
+use crate::{
+    backend::tokens::{Token, Tokens},
+    store, tracked,
+    typed::downcast_ref,
+};
 
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +31,12 @@ pub(crate) enum Kind {
     Delete,
     /// A statement that writes in its common table expressions.
     With,
-    /// Text that writes, or that nobody can tell.
+    /// Text that writes the tables that it names.
     Raw,
+    /// Code that nobody looks into, as a DO block.
+    Code,
+    /// It is not known what it does.
+    Unknown,
     Schema,
 }
 
@@ -44,100 +50,174 @@ impl Kind {
             Self::Update => "update",
             Self::Delete => "delete",
             Self::With => "with",
-            Self::Raw => "raw",
+            Self::Raw | Self::Code | Self::Unknown => "raw",
             Self::Schema => "schema",
         }
     }
 }
 
-/// A statement's kind and the tables it writes.
+/// How a read is sent, so that the database refuses or tells of what its words do not show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// As it is: all of it is known.
+    Plain,
+    /// As text whose functions, views and operators may write: read only, and with its effects undone.
+    ReadOnly,
+    /// As text whose locks must last: what it writes is counted.
+    Counted,
+}
+
+/// What a statement was found to do.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     pub(crate) kind: Kind,
+    /// The tables that it writes.
     pub(crate) written: Vec<Table>,
+    pub(crate) care: Care,
+    /// All that it names, where it may write any of that.
+    pub(crate) named: Vec<Table>,
+    /// A function that is not known to read, where it writes.
+    pub(crate) calls: Option<String>,
+    /// Why it is not known what it does.
+    pub(crate) why: &'static str,
+    /// A table of this library that code or an unknown text names.
+    pub(crate) mentions: Option<&'static str>,
 }
 
-impl From<&TableName> for Table {
-    fn from(TableName(schema, name): &TableName) -> Self {
-        Self { schema: schema.as_ref().map(|schema| schema.1.to_string()), name: name.to_string() }
+impl Inspected {
+    fn of(kind: Kind, words: Words) -> Self {
+        let Words { written, calls, why, .. } = words;
+        Self { kind, written, named: Vec::new(), care: Care::Plain, calls, why, mentions: None }
+    }
+
+    /// Whether it does what its words do not show.
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.kind == Kind::Code || self.calls.is_some()
     }
 }
 
-/// Builds a typed statement and looks at it, and at the text as well: custom expressions are in the text alone.
-pub(crate) fn inspect<S: StatementBuilder>(statement: &S, backend: DbBackend) -> (Inspected, Statement) {
+/// Builds a typed statement and looks at what was built: custom expressions can hold any text. `reads` are the
+/// functions that the application says read.
+pub(crate) fn inspect<S: StatementBuilder>(
+    statement: &S,
+    backend: DbBackend,
+    reads: &[String],
+) -> (Inspected, Statement) {
     if is_schema(statement) {
         // Not built: sea-query panics on what a database does not have, such as TRUNCATE on SQLite.
-        let inspected = Inspected { kind: Kind::Schema, written: Vec::new() };
+        let inspected = Inspected {
+            kind: Kind::Schema,
+            written: Vec::new(),
+            named: Vec::new(),
+            care: Care::Plain,
+            calls: None,
+            why: "",
+            mentions: None,
+        };
         return (inspected, Statement::from_string(backend, ""));
     }
     let built = statement.build(&backend);
-    (inspect_built(statement, &built, backend), built)
-}
-
-fn inspect_built<S: StatementBuilder>(statement: &S, built: &Statement, backend: DbBackend) -> Inspected {
-    if let Some(select) = downcast_ref::<SelectStatement, _>(statement) {
-        typed(Kind::Read, select, built, backend)
-    } else if let Some(insert) = downcast_ref::<InsertStatement, _>(statement) {
-        let kind = if on_conflict::changes_rows(&built.sql) { Kind::Upsert } else { Kind::Insert };
-        typed(kind, insert, built, backend)
-    } else if let Some(update) = downcast_ref::<UpdateStatement, _>(statement) {
-        typed(Kind::Update, update, built, backend)
-    } else if let Some(delete) = downcast_ref::<DeleteStatement, _>(statement) {
-        typed(Kind::Delete, delete, built, backend)
-    } else if let Some(with) = downcast_ref::<WithQuery, _>(statement) {
-        typed(Kind::With, with, built, backend)
+    let expected = if downcast_ref::<SelectStatement, _>(statement).is_some() {
+        Kind::Read
+    } else if downcast_ref::<InsertStatement, _>(statement).is_some() {
+        if on_conflict::changes_rows(&built.sql) { Kind::Upsert } else { Kind::Insert }
+    } else if downcast_ref::<UpdateStatement, _>(statement).is_some() {
+        Kind::Update
+    } else if downcast_ref::<DeleteStatement, _>(statement).is_some() {
+        Kind::Delete
+    } else if downcast_ref::<WithQuery, _>(statement).is_some() {
+        Kind::With
     } else {
-        inspect_text(&built.sql, backend)
-    }
+        return (inspect_text(&built.sql, backend, reads), built);
+    };
+    (typed(expected, &built.sql, backend, reads), built)
 }
 
-fn typed(kind: Kind, statement: &impl AuditTrait, built: &Statement, backend: DbBackend) -> Inspected {
-    // A target that is no plain table, or a second statement behind the first.
-    let (Ok(audit), true) =
-        (statement.audit(), sql::is_one_statement(&built.sql, kind == Kind::Read, backend))
-    else {
-        return Inspected { kind: Kind::Raw, written: sql::classify(&built.sql, backend).written };
-    };
-    let reads_may_be_written = kind == Kind::Update && backend::joined_update_may_write_any(backend);
-    let writes = audit
-        .requests
-        .iter()
-        .filter(|request| reads_may_be_written || request.access_type != AccessType::Select);
-    let mut written: Vec<Table> = writes.map(|request| Table::from(&request.schema_table)).collect();
-    if kind != Kind::Read && built.sql.starts_with("WITH ") {
-        // A custom expression may end one part of it and begin another, of which the audit knows nothing.
-        let words = sql::classify(&built.sql, backend);
-        for table in words.written {
-            if !written.contains(&table) {
-                written.push(table);
-            }
+fn typed(expected: Kind, sql: &str, backend: DbBackend, reads: &[String]) -> Inspected {
+    let words = sql::classify(sql, backend, reads);
+    let kind = match (words.does, expected) {
+        (Does::Read, Kind::Read | Kind::With) => {
+            // What the builders write and what is known needs nobody to watch over it.
+            let care = if words.calls_application { Care::ReadOnly } else { Care::Plain };
+            return Inspected { care, ..Inspected::of(Kind::Read, words) };
         }
-        if written.is_empty() && words.does != Does::Read {
-            return Inspected { kind: Kind::Raw, written };
+        (Does::ReadLasting, Kind::Read | Kind::With) => {
+            let care = if words.calls_application { Care::Counted } else { Care::Plain };
+            return Inspected { care, ..Inspected::of(Kind::Read, words) };
         }
-    }
-    let kind = match (kind, written.len()) {
-        (Kind::Read | Kind::With, 0) => Kind::Read,
-        (Kind::Insert | Kind::Upsert | Kind::Update | Kind::Delete, 1) => kind,
-        _ => Kind::With,
+        (Does::Write(_), _) if words.writes_what_it_names => Kind::With,
+        (Does::Write(verb), _) => match (verb, expected, words.written.len()) {
+            (Verb::Insert | Verb::Replace, Kind::Insert | Kind::Upsert, 1)
+            | (Verb::Update, Kind::Update, 1)
+            | (Verb::Delete, Kind::Delete, 1) => expected,
+            _ => Kind::With,
+        },
+        _ => Kind::Unknown,
     };
-    Inspected { kind, written }
+    found(kind, words, sql, backend)
 }
 
 /// Looks at text.
-pub(crate) fn inspect_text(text: &str, backend: DbBackend) -> Inspected {
-    let Words { does, mut written, .. } = sql::classify(text, backend);
-    let kind = match does {
-        Does::Read => Kind::Read,
-        Does::Write => Kind::Raw,
-        Does::Schema => Kind::Schema,
+pub(crate) fn inspect_text(text: &str, backend: DbBackend, reads: &[String]) -> Inspected {
+    let words = sql::classify(text, backend, reads);
+    let (kind, care) = match words.does {
+        Does::Steer => (Kind::Read, Care::Plain),
+        Does::Read => (Kind::Read, Care::ReadOnly),
+        Does::ReadLasting => (Kind::Read, Care::Counted),
+        Does::Write(_) => (Kind::Raw, Care::Plain),
+        Does::Code => (Kind::Code, Care::Plain),
+        Does::Schema => (Kind::Schema, Care::Plain),
+        Does::Unknown => (Kind::Unknown, Care::Plain),
     };
-    // Code that nobody looks into, such as a DO block: that it names a table of ours is enough.
-    if kind == Kind::Raw && written.is_empty() {
-        let own = store::own_tables().find(|own| sql::mentions(text, backend, own));
-        written.extend(own.map(|own| Table { schema: None, name: own.to_owned() }));
+    let mut inspected = Inspected { care, ..found(kind, words, text, backend) };
+    if matches!(kind, Kind::Code | Kind::Unknown) {
+        inspected.mentions = store::own_tables().find(|own| mentions(text, backend, own));
     }
-    Inspected { kind, written }
+    inspected
+}
+
+/// What a statement is that was looked at, with all that it may write.
+fn found(kind: Kind, words: Words, sql: &str, backend: DbBackend) -> Inspected {
+    let several = words.writes_what_it_names;
+    let mut inspected = Inspected::of(kind, words);
+    if several {
+        for token in Tokens::new(backend, sql) {
+            let (Token::Word(name) | Token::Quoted(name)) = token else { continue };
+            let table = Table { schema: None, name: name.to_owned() };
+            let list = match store::is_own_table(name) || tracked::find(&table).is_some() {
+                true if inspected.written.iter().any(|known| known.name == table.name) => continue,
+                true => &mut inspected.written,
+                false => &mut inspected.named,
+            };
+            if !list.contains(&table) {
+                list.push(table);
+            }
+        }
+    }
+    inspected
+}
+
+/// Whether a text names this table, or anything else of that name, outside comments.
+fn mentions(sql: &str, backend: DbBackend, name: &str) -> bool {
+    let mut tokens = Tokens::new(backend, sql);
+    let mut last = [Token::Symbol(b';'); 2];
+    for token in tokens.by_ref() {
+        let escaped = last[0].is("u") && last[1].is_symbol(b'&'); // `U&"\0065vents"` may be any name
+        let found = match token {
+            Token::Word(word) => word.eq_ignore_ascii_case(name),
+            Token::Quoted(quoted) => quoted.eq_ignore_ascii_case(name) || escaped,
+            // A string may be run, and is a name to SQLite.
+            Token::Text(code) | Token::Code(code) => {
+                code.to_ascii_lowercase().contains(&name.to_ascii_lowercase())
+            }
+            Token::Symbol(_) => false,
+        };
+        if found {
+            return true;
+        }
+        last = [last[1], token];
+    }
+    tokens.is_uncertain()
 }
 
 fn is_schema<S: StatementBuilder>(statement: &S) -> bool {

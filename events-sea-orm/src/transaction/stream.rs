@@ -16,7 +16,7 @@ use super::{
     EventTransaction, guard,
     in_flight::InFlight,
     level::Level,
-    statement::Inspected,
+    statement::{Inspected, Kind},
     write::{DATABASE_ERROR, Verb},
 };
 use crate::{backend, withhold::Sent};
@@ -134,13 +134,17 @@ impl StreamTrait for EventTransaction {
 }
 
 impl EventTransaction {
-    async fn stream_of(&self, inspected: Inspected, stmt: Statement) -> Result<EventStream<'_>, DbErr> {
+    async fn stream_of(&self, mut inspected: Inspected, stmt: Statement) -> Result<EventStream<'_>, DbErr> {
         self.level.check_healthy()?;
         // No announcement is ever for a stream.
-        guard::check_on_pool(&inspected, self.unit.events.adoption())?;
+        guard::check_on_pool(&inspected, self.unit.backend, self.unit.events.adoption())?;
         let busy = self.busy().await;
         self.level.check_healthy()?;
         self.catch_up(&busy, None).await?;
+        if inspected.kind != Kind::Read {
+            self.complete(&busy, &mut inspected).await?;
+        }
+        let watch = self.watch(inspected.care);
         if let Some(enter) = self.enter_new_team()? {
             self.send(&busy, Verb::Execute, enter).await?;
         }
@@ -151,7 +155,7 @@ impl EventTransaction {
             let doubt = failed.doubt("a stream was cancelled half way");
             let poison = |error: &DbErr| failed.poison_by(DATABASE_ERROR, Some(error));
             // The rows hold the error as well.
-            let _ = send_rows(&inner, stmt, &send, poison).await;
+            let _ = watch.hand_over(&inner, stmt, &send, poison).await;
             doubt.settle();
             drop((inner, unit, failed));
             drop(busy);

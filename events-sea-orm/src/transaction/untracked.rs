@@ -47,9 +47,11 @@ impl EventTransaction {
     /// Runs `work` in a nested unit that lets raw SQL and bulk writes to tracked tables pass. Its rows leave no events
     /// of their own; one event `untracked_write` tells the reason, the tables, and how many statements and rows.
     ///
-    /// For seeds, repairs and data migrations. Tracked saves in it are recorded as ever. The schema and this library's
-    /// own tables stay closed. What a statement writes is told by its words: triggers, functions and cascades are not
-    /// looked into, and rows of text that names no table count under `(unknown)`.
+    /// For seeds, repairs and data migrations. Tracked saves in it are recorded as ever. Text is one INSERT, UPDATE, DELETE,
+    /// REPLACE or MERGE at a time; on PostgreSQL also `DO` and `CALL`, whose rows count under `(unknown)`. The schema, this library's own
+    /// tables and the end of the transaction stay closed: each statement is followed by a look whether the transaction is still
+    /// the same, and after code whether it wrote to a table of this library. What a statement writes is known by its words: triggers and
+    /// cascades are not looked into.
     ///
     /// # Errors
     /// What `work` answers, and then nothing of it is left; else as [`emit`](Self::emit) and

@@ -1,6 +1,6 @@
 //! A statement on its way through the unit of work: looked at, sent, and, if it is a tracked write, recorded.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use events_core::TeamScope;
 use sea_orm::{
@@ -15,8 +15,9 @@ use super::{
     guard,
     in_flight::InFlight,
     level::{Doubt, Unread},
-    links, on_conflict,
-    statement::Inspected,
+    links, on_conflict, relations,
+    statement::{Care, Inspected},
+    watched::{Watch, watches},
 };
 use crate::{
     backend::{self, Lock},
@@ -32,15 +33,15 @@ use crate::{
 pub(super) const DATABASE_ERROR: &str = "the database reported an error";
 
 /// How a statement is sent, and what came back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
     Execute,
     ExecuteUnprepared,
     QueryOne,
     QueryAll,
 }
 
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Executed(ExecResult),
     One(Option<QueryResult>),
     All(Vec<QueryResult>),
@@ -63,13 +64,14 @@ impl EventTransaction {
     }
 
     pub(super) async fn send(&self, busy: &Busy, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
-        self.send_unless(busy, verb, statement, |_| false).await
+        self.send_unless(busy, Watch::Nothing, verb, statement, |_| false).await
     }
 
     /// Sends a statement. An error poisons the unit, unless it is one that undoes its statement alone and was expected.
     async fn send_unless(
         &self,
         busy: &Busy,
+        watch: Watch,
         verb: Verb,
         statement: Statement,
         expected: fn(&DbErr) -> bool,
@@ -81,11 +83,13 @@ impl EventTransaction {
             // In here, not by the caller, who may be gone when the answer comes: MariaDB ends the whole transaction with
             // some errors, and what came after would commit by itself.
             let doubt = level.doubt("a statement was cancelled half way");
-            let answer = answer(&inner, enter, verb, statement).await;
+            let answer = answer(&inner, enter, &watch, verb, statement).await;
             if let Err(error) = &answer
                 && !expected(error)
             {
                 level.poison_by(DATABASE_ERROR, Some(error));
+                let ended = matches!(Refused::of(error), Some(Refused::TransactionEnded));
+                unit.ended.fetch_or(ended, Ordering::Relaxed);
             }
             doubt.settle();
             // In this order: a transaction that was dropped meanwhile goes with the unit, its connection being free.
@@ -135,11 +139,14 @@ impl EventTransaction {
             if let Some(answer) = self.catch_up(&busy, asked).await? {
                 return Ok(answer);
             }
-            return self.send(&busy, verb, statement).await;
+            let watch = self.watch(inspected.care);
+            // One prepared statement: the server refuses a second one.
+            let verb = if verb == Verb::ExecuteUnprepared { Verb::Execute } else { verb };
+            return self.send_unless(&busy, watch, verb, statement, |_| false).await;
         }
         let announced = guard::claim(&mut self.level.state().announced, &inspected, &statement);
         self.level.check_writable()?;
-        guard::check_never(&inspected)?;
+        guard::check_never(&inspected, self.unit.backend)?;
         if announced.is_empty() {
             return self.unannounced_write(verb, inspected, statement).await;
         }
@@ -171,7 +178,7 @@ impl EventTransaction {
     async fn unannounced_write(
         &self,
         verb: Verb,
-        inspected: Inspected,
+        mut inspected: Inspected,
         statement: Statement,
     ) -> Result<Reply, DbErr> {
         let tally = self.level.tally.as_ref();
@@ -183,15 +190,56 @@ impl EventTransaction {
                 return self.delete_links(links, statement).await;
             }
             guard::check_unannounced(&inspected, self.unit.events.adoption())?;
+        } else {
+            guard::check_untracked(&inspected, self.unit.backend)?;
         }
+        let watch = match tally {
+            Some(_) => self.watch_untracked(&inspected),
+            None => Watch::Nothing,
+        };
+        // Only what adoption lets pass may be several statements.
+        let verb = match verb {
+            Verb::ExecuteUnprepared if inspected.kind != Kind::Unknown => Verb::Execute,
+            verb => verb,
+        };
         let (busy, doubt) = self.begin_write().await?;
-        let reply = self.send(&busy, verb, statement).await;
+        if let Err(error) = self.complete(&busy, &mut inspected).await {
+            doubt.settle(); // nothing was written
+            return Err(error);
+        }
+        let reply = self.send_unless(&busy, watch, verb, statement, |_| false).await;
         doubt.settle();
         let reply = reply?;
         if let Some(tally) = tally {
             tally.count(&inspected.written, reply.rows());
         }
         Ok(reply)
+    }
+
+    /// Finds out what the tables that a statement writes stand for, and whether it may pass with that.
+    pub(super) async fn complete(&self, busy: &Busy, inspected: &mut Inspected) -> Result<(), DbErr> {
+        let catalog = relations::Catalog::Unit(self, busy);
+        relations::complete(&self.unit.events, inspected, catalog).await?;
+        match self.level.tally {
+            None => Ok(guard::check_unannounced(inspected, self.unit.events.adoption())?),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What is sent around a read.
+    pub(super) fn watch(&self, care: Care) -> Watch {
+        let watches = watches(self.unit.backend, care) && !self.unit.events.pool().is_mock_connection();
+        if watches { Watch::of(care) } else { Watch::Nothing }
+    }
+
+    /// What is sent around a write that leaves no events of its rows.
+    fn watch_untracked(&self, inspected: &Inspected) -> Watch {
+        if self.unit.events.pool().is_mock_connection() {
+            return Watch::Nothing;
+        }
+        let security = self.unit.events.row_level_security();
+        let setting = security.map(|security| security.team_setting.clone()).unwrap_or_default();
+        Watch::Marked { opaque: inspected.is_opaque(), setting }
     }
 
     /// The connection, and a doubt until the write that follows is settled.
@@ -325,13 +373,16 @@ impl EventTransaction {
             (announced[0].kind == Kind::Insert).then(|| on_conflict::plain_insert(&statement)).flatten();
         let reply = match plain {
             // MySQL counts a row that is there like one that came. A plain INSERT tells them apart.
-            Some(plain) => match self.send_unless(busy, verb, plain, backend::is_unique_violation).await {
-                Err(error) if backend::is_unique_violation(&error) => {
-                    doubt.settle();
-                    return self.send(busy, verb, statement).await;
+            Some(plain) => {
+                match self.send_unless(busy, Watch::Nothing, verb, plain, backend::is_unique_violation).await
+                {
+                    Err(error) if backend::is_unique_violation(&error) => {
+                        doubt.settle();
+                        return self.send(busy, verb, statement).await;
+                    }
+                    answer => answer?,
                 }
-                answer => answer?,
-            },
+            }
             None => self.send(busy, verb, statement).await?,
         };
         let recorded = match (&reply, announced.as_slice()) {
@@ -539,6 +590,7 @@ impl EventTransaction {
 async fn answer(
     inner: &DatabaseTransaction,
     enter: Option<Statement>,
+    watch: &Watch,
     verb: Verb,
     statement: Statement,
 ) -> Result<Reply, DbErr> {
@@ -546,13 +598,7 @@ async fn answer(
         inner.execute_raw(enter).await?;
     }
     let sent = Sent::of(&statement);
-    let reply = match verb {
-        Verb::Execute => inner.execute_raw(statement).await.map(Reply::Executed),
-        Verb::ExecuteUnprepared => inner.execute_unprepared(&statement.sql).await.map(Reply::Executed),
-        Verb::QueryOne => inner.query_one_raw(statement).await.map(Reply::One),
-        Verb::QueryAll => inner.query_all_raw(statement).await.map(Reply::All),
-    };
-    reply.map_err(|error| sent.withhold(error))
+    watch.answer(inner, verb, statement).await.map_err(|error| sent.withhold(error))
 }
 
 fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<&'a Announcement, DbErr> {

@@ -212,9 +212,15 @@ async fn schema_changes_and_own_table_are_refused(db: Arc<TestDb>) {
         if sql.contains('!') && txn.get_database_backend() != sea_orm::DbBackend::MySql {
             continue; // a comment like any other
         }
-        assert!(matches!(refusal(&txn.execute_unprepared(sql).await.unwrap_err()), Refused::Schema));
         let raw = Statement::from_string(txn.get_database_backend(), sql);
-        assert!(matches!(refusal(&txn.execute_raw(raw).await.unwrap_err()), Refused::Schema));
+        for refused in [txn.execute_unprepared(sql).await, txn.execute_raw(raw).await] {
+            let error = refused.unwrap_err();
+            match refusal(&error) {
+                Refused::Schema => {}
+                Refused::UnknownSql { .. } if sql.contains('!') => {}
+                other => panic!("{other}: {sql}"),
+            }
+        }
     }
     let error = event::Entity::delete_many().exec(&txn).await.unwrap_err();
     assert!(matches!(refusal(&error), Refused::OwnTable { .. }));

@@ -154,7 +154,8 @@ fn shape(sql: &str) -> String {
             return format!("WITH locked {verb} {table}");
         }
         "SELECT" | "DELETE" => after("FROM"),
-        "INSERT" => after("INTO"),
+        // PostgreSQL and SQLite name the schema of the log.
+        "INSERT" => after("INTO").map(|table| table.rsplit('"').next().unwrap_or(table)),
         "UPDATE" => after("UPDATE"),
         _ => return sql.to_owned(),
     };

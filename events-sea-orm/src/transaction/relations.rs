@@ -1,0 +1,138 @@
+//! Names of tables that no model has, and what they stand for: a partition or a view of a tracked table, or of one of
+//! this library's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+
+use super::{Busy, EventTransaction, Inspected, Table, guard};
+use crate::{
+    backend::{
+        relations,
+        tokens::{Token, Tokens},
+    },
+    error::Refused,
+    events::Events,
+    store, tracked,
+};
+
+/// What was found out so far: each name is looked up when it is written for the first time. One that the catalog does
+/// not have is asked for again.
+#[derive(Debug, Default)]
+pub(crate) struct Relations(Mutex<HashMap<Table, Vec<Table>>>);
+
+/// Where the catalog is asked.
+pub(crate) enum Catalog<'a> {
+    Pool(&'a DatabaseConnection),
+    Unit(&'a EventTransaction, &'a Busy),
+}
+
+impl Catalog<'_> {
+    async fn ask(&self, question: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match self {
+            Self::Pool(pool) => pool.query_all_raw(question).await,
+            Self::Unit(unit, busy) => unit.query_own(busy, question).await,
+        }
+    }
+}
+
+/// Whether it is known what becomes of a write to this table.
+fn matters(table: &Table) -> bool {
+    store::is_own_table(&table.name) || tracked::find(table).is_some()
+}
+
+/// The names in the definition of a view.
+fn names(backend: DbBackend, definition: &str) -> HashSet<Table> {
+    let name = |token| match token {
+        Token::Word(name) | Token::Quoted(name) => Some(Table { schema: None, name: name.to_owned() }),
+        _ => None,
+    };
+    Tokens::new(backend, definition).filter_map(name).collect()
+}
+
+impl Relations {
+    fn known(&self, table: &Table) -> Option<Vec<Table>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned()
+    }
+
+    fn learn(&self, table: Table, stands_for: Vec<Table>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(table, stands_for);
+    }
+}
+
+/// Adds to the tables that a statement writes what they stand for.
+///
+/// # Errors
+/// [`Refused::UnknownSql`] for a view that the application may write and not look into; else the database's.
+pub(crate) async fn complete(
+    events: &Events,
+    inspected: &mut Inspected,
+    catalog: Catalog<'_>,
+) -> Result<(), DbErr> {
+    let backend = events.backend();
+    if !relations::may_stand_for_others(backend) || events.pool().is_mock_connection() {
+        return Ok(());
+    }
+    let mut found = Vec::new();
+    for table in inspected.written.iter().chain(&inspected.named) {
+        if matters(table) {
+            continue;
+        }
+        let stands_for = match events.relations().known(table) {
+            Some(known) => known,
+            None => look_up(events, backend, table, &catalog).await?,
+        };
+        found.extend(stands_for);
+    }
+    for table in found {
+        if !inspected.written.contains(&table) {
+            inspected.written.push(table);
+        }
+    }
+    Ok(guard::check_never(inspected, backend)?)
+}
+
+async fn look_up(
+    events: &Events,
+    backend: DbBackend,
+    table: &Table,
+    catalog: &Catalog<'_>,
+) -> Result<Vec<Table>, DbErr> {
+    let mut stands_for = Vec::new();
+    let mut is_there = false;
+    let mut asked = HashSet::new();
+    let mut open = vec![table.clone()];
+    while let Some(next) = open.pop() {
+        if !asked.insert(next.clone()) {
+            continue;
+        }
+        for row in catalog.ask(relations::select(backend, next.schema.as_deref(), &next.name)).await? {
+            is_there = true;
+            let relation = relations::read(&row)?;
+            if let Some(name) = relation.name {
+                stands_for.push(Table { schema: relation.schema, name });
+            }
+            match relation.definition.as_deref() {
+                Some("") => {
+                    let why = format!("it writes the view `{}`, whose definition may not be read", next.name);
+                    return Err(Refused::UnknownSql { why }.into());
+                }
+                Some(definition) => {
+                    let (known, others): (Vec<_>, Vec<_>) =
+                        names(backend, definition).into_iter().partition(matters);
+                    stands_for.extend(known);
+                    open.extend(others);
+                }
+                None => {}
+            }
+        }
+    }
+    stands_for.retain(matters);
+    if is_there {
+        events.relations().learn(table.clone(), stands_for.clone());
+    }
+    Ok(stands_for)
+}
