@@ -42,7 +42,10 @@ pub(crate) fn withhold_for<T>(definition: &Definition, result: Result<T, DbErr>)
 /// The same of a save's own answer, where a hook of the user's own may have refused in its own words.
 pub(crate) fn withhold_answer<T>(definition: &Definition, result: Result<T, DbErr>) -> Result<T, DbErr> {
     match result {
-        Err(error @ (DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } | DbErr::Query(_))) => {
+        // The database's own errors are withheld where they come in.
+        Err(error @ (DbErr::Type(_) | DbErr::Json(_) | DbErr::TryIntoErr { .. } | DbErr::Query(_)))
+            if database_error(&error).is_none() =>
+        {
             withhold_for(definition, Err(error))
         }
         other => other,
