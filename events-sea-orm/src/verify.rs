@@ -311,7 +311,6 @@ impl Events {
             }
         }
         findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
-        findings.extend(names::findings(self.pool(), &tracked, &catalog, own).await?);
         findings.extend(backend::text::findings(self.pool()).await?.into_iter().map(Finding::Text));
         let security = self.row_level_security();
         let asked = isolation::Asked {
@@ -320,6 +319,10 @@ impl Events {
             tracked: &tracked,
         };
         let checked = isolation::check(self.pool(), asked).await?;
+        // Whoever no policy is for may have no right to look into the log either.
+        if !checked.findings.iter().any(|finding| matches!(finding, IsolationFinding::NoPolicy { .. })) {
+            findings.extend(names::findings(self.pool(), &tracked, &catalog, own).await?);
+        }
         findings.extend(checked.findings.into_iter().map(Finding::Isolation));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         Ok(Report { findings, operator: checked.operator })
