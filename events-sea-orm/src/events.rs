@@ -56,6 +56,7 @@ struct Inner {
     schema: Option<String>,
     /// The highest number of an event that came back, where the database tells.
     highest: AtomicU64,
+    savepoint_each_save: bool,
     options: TransactionOptions,
     /// By which PostgreSQL's policies know the team, whether or not it is set.
     team_setting: String,
@@ -88,6 +89,7 @@ pub struct EventsBuilder {
     scope_on_pool: bool,
     adopting: bool,
     reading_functions: Vec<String>,
+    savepoint_each_save: bool,
     options: TransactionOptions,
     row_level_security: Option<bool>,
     team_setting: Option<String>,
@@ -244,6 +246,34 @@ impl EventsBuilder {
         self
     }
 
+    /// Puts each write of a unit of work into a savepoint of its own: a save, a statement that writes, a bulk call. One that
+    /// fails is rolled back and answers its error, and the unit goes on, on every database alike: "insert, and look it up if
+    /// it is there" then works in one unit. It costs two statements a write; a nested
+    /// [`begin`](sea_orm::TransactionTrait::begin) around what may fail costs them there alone.
+    ///
+    /// Reads that fail, a connection that is lost, and errors with which the database ends the whole transaction (a
+    /// deadlock on MariaDB and MySQL) poison the unit as ever; so does a write that was dropped on its way.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # use events_sea_orm::{Context, EventTransaction, Events};
+    /// # use sea_orm::{ActiveModelTrait, ActiveModelBehavior, EntityTrait, IntoActiveModel, SqlErr};
+    /// # async fn example<A>(pool: sea_orm::DatabaseConnection, active: A) -> Result<(), Box<dyn std::error::Error>>
+    /// # where A: ActiveModelTrait + ActiveModelBehavior + Send, <A::Entity as EntityTrait>::Model: IntoActiveModel<A> {
+    /// let events = Events::builder(pool).savepoint_each_save().build().await?;
+    /// let txn = events.begin(Context::team(7)).await?;
+    /// match active.insert(&txn).await {
+    ///     Err(error) if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => {} // look it up
+    ///     inserted => drop(inserted?),
+    /// }
+    /// txn.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn savepoint_each_save(mut self) -> Self {
+        self.savepoint_each_save = true;
+        self
+    }
+
     /// Isolation level and access mode of units of work that do not say otherwise.
     ///
     /// Without it: `IMMEDIATE` on SQLite, READ COMMITTED on MariaDB and MySQL, the database's own on PostgreSQL.
@@ -340,6 +370,7 @@ impl EventsBuilder {
             relations: Relations::default(),
             schema,
             highest,
+            savepoint_each_save: self.savepoint_each_save,
             options: self.options,
             team_setting,
             row_level_security: is_on.then_some(security),
@@ -392,6 +423,7 @@ impl Events {
             scope_on_pool: false,
             adopting: false,
             reading_functions: Vec::new(),
+            savepoint_each_save: false,
             options: TransactionOptions::default(),
             row_level_security: None,
             team_setting: None,
@@ -613,6 +645,10 @@ impl Events {
     /// Functions that the application says only read.
     pub(crate) fn reading_functions(&self) -> &[String] {
         &self.0.reading_functions
+    }
+
+    pub(crate) fn savepoint_each_save(&self) -> bool {
+        self.0.savepoint_each_save
     }
 
     pub(crate) fn scope_on_pool(&self) -> bool {

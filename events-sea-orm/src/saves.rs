@@ -90,6 +90,8 @@ impl<'a> From<&'a EventTransaction> for Target<'a> {
 pub(crate) enum Unit<'a> {
     Own(EventTransaction),
     PartOf(&'a EventTransaction),
+    /// The savepoint of this call.
+    Save(EventTransaction),
 }
 
 impl<'a> Target<'a> {
@@ -103,7 +105,10 @@ impl<'a> Target<'a> {
     pub(crate) async fn open(self) -> Result<Unit<'a>, DbErr> {
         Ok(match self {
             Self::Connection(db) => Unit::Own(sea_orm::TransactionTrait::begin(db).await?),
-            Self::Transaction(txn) => Unit::PartOf(txn),
+            Self::Transaction(txn) => match txn.open_save().await? {
+                Some(save) => Unit::Save(save),
+                None => Unit::PartOf(txn),
+            },
         })
     }
 }
@@ -111,7 +116,7 @@ impl<'a> Target<'a> {
 impl Unit<'_> {
     pub(crate) fn transaction(&self) -> &EventTransaction {
         match self {
-            Self::Own(txn) => txn,
+            Self::Own(txn) | Self::Save(txn) => txn,
             Self::PartOf(txn) => txn,
         }
     }
@@ -120,6 +125,7 @@ impl Unit<'_> {
     pub(crate) async fn close<T>(self, result: Result<T, DbErr>) -> Result<T, DbErr> {
         let txn = match self {
             Self::PartOf(txn) => return txn.answered(result),
+            Self::Save(save) => return save.close_save(result).await,
             Self::Own(txn) => txn,
         };
         if result.is_ok() {

@@ -1,5 +1,6 @@
 //! What the tests share: a database of its own for each, on each database.
 
+pub mod chaos;
 mod database;
 pub mod entities;
 pub mod json;

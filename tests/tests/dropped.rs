@@ -12,8 +12,9 @@ use std::{
 use events_sea_orm::{ActiveModelEvents, CommitError, EntityEvents, EventTransaction, Events, Refused};
 use futures_util::{FutureExt, StreamExt};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait,
-    PaginatorTrait, QueryFilter, QuerySelect, Set, Statement, StreamTrait, TransactionTrait, Unchanged,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, ExprTrait,
+    PaginatorTrait, QueryFilter, QuerySelect, Set, SqlErr, Statement, StreamTrait, TransactionTrait,
+    Unchanged, sea_query::Expr,
 };
 use tests::{
     TestDb, context,
@@ -26,6 +27,10 @@ tests::conformance! {
     a_begin_dropped_while_it_waits_leaves_its_connection_clean,
     an_end_that_is_dropped_leaves_its_connection_clean,
     a_nested_begin_that_is_dropped_is_undone,
+    with_a_savepoint_for_each_save_a_unit_goes_on_after_an_error,
+    with_a_savepoint_for_each_save_nothing_of_a_failed_bulk_call_stays,
+    what_poisoned_a_unit_is_told_with_what_to_do,
+    chaos_leaves_rows_and_events_alike,
 }
 
 mod servers {
@@ -37,6 +42,7 @@ mod servers {
         a_commit_waits_for_what_was_dropped,
         a_nested_commit_waits_for_what_was_dropped,
         a_bulk_write_that_fails_once_it_was_dropped_poisons_its_unit,
+        a_deadlock_in_a_savepoint_ends_what_the_database_ends,
     }
 }
 
@@ -432,4 +438,105 @@ async fn a_driver_that_panics_does_so_once(db: Arc<TestDb>) {
     }
     assert_eq!(AGAIN.load(Ordering::SeqCst), 0);
     assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 0);
+}
+
+/// "Insert, and look it up if it is there", twice, in one unit.
+async fn with_a_savepoint_for_each_save_a_unit_goes_on_after_an_error(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).savepoint_each_save().build().await.unwrap();
+    let unit = events.begin(context()).await.unwrap();
+    let first = new_campaign("a").insert(&unit).await.unwrap();
+    for turn in 0..2 {
+        let again = campaign::ActiveModel { name: Set("again".to_owned()), ..new_campaign("a") };
+        let error = match turn {
+            0 => again.insert(&unit).await.unwrap_err(),
+            _ => again.create_with_event(&unit).await.unwrap_err(),
+        };
+        assert!(matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))), "{error:?}");
+        let found = campaign::Entity::find().one(&unit).await.unwrap().unwrap();
+        assert_eq!(found.id, first.id);
+    }
+    budget(first.id, 7).update(&unit).await.unwrap();
+    let nested = unit.begin().await.unwrap();
+    assert!(new_campaign("a").insert(&nested).await.is_err());
+    new_campaign("b").insert(&nested).await.unwrap();
+    nested.commit().await.unwrap();
+    // A row that is not there is none of the database's errors; joined saves take turns.
+    assert!(budget(-1, 7).update(&unit).await.is_err());
+    let (left, right) = tokio::join!(new_campaign("c").insert(&unit), new_campaign("d").insert(&unit));
+    (left.unwrap(), right.unwrap());
+    unit.commit().await.unwrap();
+    assert_eq!(tests::types(&db.log().await), ["CREATED", "UPDATED", "CREATED", "CREATED", "CREATED"]);
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 4);
+}
+
+async fn with_a_savepoint_for_each_save_nothing_of_a_failed_bulk_call_stays(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).savepoint_each_save().build().await.unwrap();
+    let unit = events.begin(context()).await.unwrap();
+    new_campaign("a").insert(&unit).await.unwrap();
+    // The last row of the second statement fails, when the events of the first are written.
+    let many = (0..1_500).map(|n| new_campaign(&format!("many {n}"))).chain([new_campaign("a")]);
+    assert!(campaign::Entity::insert_many_with_events(many).exec(&unit).await.is_err());
+    let raised = campaign::Entity::update_many_with_events()
+        .col_expr(campaign::Column::Budget, Expr::col(campaign::Column::Budget).add(1))
+        .exec(&unit)
+        .await
+        .unwrap();
+    assert_eq!(raised.rows_affected, 1);
+    unit.commit().await.unwrap();
+    assert_eq!(tests::types(&db.log().await), ["CREATED", "UPDATED"]);
+    assert_eq!(budgets(&db).await, [101]);
+}
+
+/// On MariaDB the whole transaction is gone, so that the unit cannot go on; PostgreSQL undoes the savepoint alone.
+async fn a_deadlock_in_a_savepoint_ends_what_the_database_ends(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = Events::builder(db.db.clone()).savepoint_each_save().build().await.unwrap();
+    let [a, b] = campaigns(&events).await;
+    let (one, two) = (events.begin(context()).await.unwrap(), events.begin(context()).await.unwrap());
+    budget(a, 1).update(&one).await.unwrap();
+    budget(b, 2).update(&two).await.unwrap();
+    let take = async |unit: EventTransaction, id, value| {
+        if budget(id, value).update(&unit).await.is_ok() {
+            unit.commit().await.unwrap();
+            return true;
+        }
+        let late = new_campaign("late").insert(&unit).await;
+        match db.db.get_database_backend() {
+            DbBackend::Postgres => drop(late.unwrap()),
+            _ => assert!(matches!(refusal(&late.unwrap_err()), Refused::Poisoned { source: Some(_), .. })),
+        }
+        let undone = unit.rollback().await; // MariaDB has no savepoint left to go back to, and says so
+        assert!(undone.is_ok() || db.db.get_database_backend() == DbBackend::MySql, "{undone:?}");
+        false
+    };
+    let taken = tokio::join!(take(one, b, 1), take(two, a, 2));
+    let value = if taken.0 { 1 } else { 2 };
+    assert!(taken.0 != taken.1, "one of them is the victim");
+    assert_eq!(budgets(&db).await, [value, value]);
+    assert_eq!(db.log().await.len(), 4);
+}
+
+async fn what_poisoned_a_unit_is_told_with_what_to_do(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let events = events_on(db.db.clone()).await;
+    let unit = events.begin(context()).await.unwrap();
+    new_campaign("s3cr3t").insert(&unit).await.unwrap();
+    let first = new_campaign("s3cr3t").insert(&unit).await.unwrap_err();
+    let second = new_campaign("b").insert(&unit).await.unwrap_err();
+    let Refused::Poisoned { source: Some(source), .. } = refusal(&second) else { panic!("{second}") };
+    assert_eq!(source.to_string(), first.to_string());
+    assert!(matches!(source.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))), "{source:?}");
+    for said in [second.to_string(), format!("{second:?}"), unit.commit().await.unwrap_err().to_string()] {
+        assert!(said.contains(&first.to_string()), "{said}");
+        assert!(said.contains("`begin()`") && said.contains("savepoint_each_save()"), "{said}");
+        assert!(!said.contains("s3cr3t"), "{said}");
+    }
+}
+
+/// A short one; `cargo xtask soak chaos` is the long one.
+async fn chaos_leaves_rows_and_events_alike(db: Arc<TestDb>) {
+    let counts = tests::chaos::run(Arc::clone(&db), 12, tests::chaos::Until::Units(300)).await;
+    assert!(counts.units >= 300 && counts.committed > 50 && counts.events > 50, "{counts:?}");
 }

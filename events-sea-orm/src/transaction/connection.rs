@@ -88,7 +88,7 @@ impl EventTransaction {
         options: TransactionOptions,
     ) -> Result<Self, DbErr> {
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
-        let parent = Arc::clone(&self.level);
+        let (parent, held) = (Arc::clone(&self.level), self.held.clone());
         let begun = InFlight::new(async move {
             let doubt = parent.doubt("the begin of a nested unit of work was cancelled");
             let begun = inner.begin_with_options(options).await;
@@ -99,10 +99,38 @@ impl EventTransaction {
             doubt.settle();
             drop((inner, parent));
             drop(busy);
-            begun.map(|inner| Self { inner: Some(Arc::new(inner)), unit, level, held: None })
+            begun.map(|inner| Self { inner: Some(Arc::new(inner)), unit, level, held })
         });
         let begun = begun.await.map_err(withhold_at_end);
         self.level.answered(begun)
+    }
+
+    /// The savepoint of one write, where each has one. It has the connection until it is closed.
+    pub(crate) async fn open_save(&self) -> Result<Option<Self>, DbErr> {
+        if self.held.is_some() || !self.unit.events.savepoint_each_save() {
+            return Ok(None);
+        }
+        let busy = self.busy().await;
+        self.level.check_writable()?;
+        self.catch_up(&busy, None).await?;
+        let level = self.level.open_save(None)?;
+        let mut save = self.begin_savepoint(&busy, level, TransactionOptions::default()).await?;
+        save.held = Some(busy);
+        Ok(Some(save))
+    }
+
+    /// Keeps what a write did, or undoes it and leaves the unit healthy, if the transaction is still there.
+    pub(crate) async fn close_save<T>(mut self, written: Result<T, DbErr>) -> Result<T, DbErr> {
+        let Some(parent) = self.level.parent.clone() else { return written };
+        if written.is_ok() {
+            self.commit_nested(&parent).await?;
+        } else {
+            let busy = self.busy().await;
+            if let Err(error) = self.end_by_rollback(&busy).await {
+                tracing::warn!(unit_id = %self.unit.id, %error, "rolling back a failed write failed");
+            }
+        }
+        written
     }
 }
 

@@ -115,7 +115,7 @@ impl EventTransaction {
             Err(refused) => return Err(self.refuse(refused.into(), "").await),
         };
         let inner = self.end()?;
-        if let Err(error) = to_its_end(&busy, inner.commit()).await {
+        if let Err(error) = self.to_its_end(&busy, inner.commit()).await {
             let error = withhold_at_end(error);
             return Err(if backend::commit_is_unknown(self.unit.backend, &error) {
                 UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
@@ -142,7 +142,7 @@ impl EventTransaction {
         let inner = self.end()?;
         // Released or not: if this future is dropped half way, nobody knows.
         let doubt = parent.doubt("the commit of a nested unit of work was cancelled");
-        let committed = to_its_end(&busy, inner.commit()).await;
+        let committed = self.to_its_end(&busy, inner.commit()).await;
         doubt.settle();
         parent.close_nested();
         match committed {
@@ -184,7 +184,7 @@ impl EventTransaction {
         let first_error = self.level.first_error();
         let inner = self.end()?;
         let Some(parent) = &self.level.parent else {
-            to_its_end(busy, inner.rollback()).await.map_err(withhold_at_end)?;
+            self.to_its_end(busy, inner.rollback()).await.map_err(withhold_at_end)?;
             // What stood before a COMMIT that nobody asked for stays, and that must not look like an undone one.
             let ended = self.unit.ended.load(Ordering::Relaxed);
             return if ended { Err(Refused::TransactionEnded.into()) } else { Ok(()) };
@@ -192,7 +192,7 @@ impl EventTransaction {
         // A grandchild left open makes the savepoints unequal to what the levels say.
         let settled = !self.level.state().nested_open;
         let doubt = parent.doubt("the rollback of a nested unit of work was cancelled");
-        let result = to_its_end(busy, inner.rollback()).await;
+        let result = self.to_its_end(busy, inner.rollback()).await;
         doubt.settle();
         parent.close_nested();
         if result.is_err() || !settled {
@@ -241,6 +241,24 @@ impl EventTransaction {
         Err(refused.into())
     }
 
+    /// Sends the end of a transaction, and reads the answer even if the caller goes away: the connection is in use until
+    /// then.
+    async fn to_its_end(
+        &self,
+        busy: &Busy,
+        end: impl Future<Output = Result<(), DbErr>> + Send + 'static,
+    ) -> Result<(), DbErr> {
+        let (unit, busy) = (Arc::clone(&self.unit), Arc::clone(busy));
+        InFlight::new(async move {
+            let ended = end.await;
+            // In this order: a transaction that was dropped meanwhile goes with the unit, its connection being free.
+            drop(unit);
+            drop(busy);
+            ended
+        })
+        .await
+    }
+
     fn flushed(&self, event_ids: Vec<Uuid>, kept: Vec<Event>, spilled: bool) -> Flushed {
         let kept = match (self.has_after_commit(), event_ids.len()) {
             (false, _) | (true, 0) => None,
@@ -249,20 +267,6 @@ impl EventTransaction {
         };
         Flushed { event_ids, kept }
     }
-}
-
-/// Sends the end of a transaction, and reads the answer even if the caller goes away: the connection is in use until then.
-async fn to_its_end(
-    busy: &Busy,
-    end: impl Future<Output = Result<(), DbErr>> + Send + 'static,
-) -> Result<(), DbErr> {
-    let busy = Arc::clone(busy);
-    InFlight::new(async move {
-        let ended = end.await;
-        drop(busy);
-        ended
-    })
-    .await
 }
 
 /// For the reader's peace: only calls that own `self` end a unit of work.

@@ -121,9 +121,15 @@ impl Level {
     /// Opens a nested level; refused while another is open. Its writes are counted here, or where those of its parent
     /// are.
     pub(super) fn open_nested(self: &Arc<Self>, tally: Option<Arc<Tally>>) -> Result<Arc<Self>, Refused> {
+        let nested = self.open_save(tally)?;
+        self.state().nested_open = true;
+        Ok(nested)
+    }
+
+    /// As `open_nested`, for one write, which has the connection to its end: nobody else comes in between.
+    pub(super) fn open_save(self: &Arc<Self>, tally: Option<Arc<Tally>>) -> Result<Arc<Self>, Refused> {
         self.check_writable()?;
-        let mut state = self.state();
-        state.nested_open = true;
+        let state = self.state();
         let tally = tally.or_else(|| self.tally.clone());
         let nested = Self::new(Some(Arc::clone(self)), tally, state.team.clone());
         nested.state().team_is_new = state.team_is_new;

@@ -147,6 +147,21 @@ impl EventTransaction {
         let announced = guard::claim(&mut self.level.state().announced, &inspected, &statement);
         self.level.check_writable()?;
         guard::check_never(&inspected, self.unit.backend)?;
+        if let Some(save) = self.open_save().await? {
+            let written = save.write(verb, inspected, statement, update, announced).await;
+            return save.close_save(written).await;
+        }
+        self.write(verb, inspected, statement, update, announced).await
+    }
+
+    async fn write(
+        &self,
+        verb: Verb,
+        inspected: Inspected,
+        statement: Statement,
+        update: Option<&UpdateStatement>,
+        announced: Vec<Announcement>,
+    ) -> Result<Reply, DbErr> {
         if announced.is_empty() {
             return self.unannounced_write(verb, inspected, statement).await;
         }

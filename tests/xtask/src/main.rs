@@ -10,7 +10,7 @@ use std::{
 };
 
 const HELP: &str = "cargo xtask test         format, lints, docs, tests on every database, examples
-cargo xtask soak [NAME]  long runs, figures printed: kill, bulk, activity-events, isolation; lto: consumers of a linked library are found
+cargo xtask soak [NAME]  long runs, figures printed: kill, bulk, activity-events, chaos, isolation; lto: consumers of a linked library are found
 cargo xtask bench [NAME] measurements: saves, diff, bytes, bulk, guard, consumers, isolation
 
 POSTGRES_URL and MYSQL_URL name servers to use; without them local ones are used, else private ones are started from

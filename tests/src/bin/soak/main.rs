@@ -7,10 +7,13 @@
 //!
 //! `activity-events`: a million rows of an earlier table, copied at once and by processes that are killed.
 //!
+//! `chaos [SECONDS] [SEED]`: requests that are dropped, killed and caught in deadlocks; afterwards rows, events and answers agree.
+//!
 //! `isolation`: how PostgreSQL runs the library's queries for a team of a million events and one of three.
 
 mod activity_events;
 mod bulk;
+mod chaos;
 mod isolation;
 
 use std::{
@@ -58,13 +61,21 @@ async fn main() {
                 }
             }
         }
+        ["chaos", rest @ ..] => {
+            let (seconds, seed) = chaos::arguments(rest);
+            for (name, variable) in DATABASES {
+                if let Some(db) = open(name, variable).await {
+                    chaos::run(name, db, seconds, seed).await;
+                }
+            }
+        }
         ["isolation"] => {
             if let Some(db) = open("PostgreSQL", Some("POSTGRES_URL")).await {
                 isolation::run(db).await;
             }
         }
         other => panic!(
-            "no run of that name: {other:?}; there are `kill`, `bulk`, `activity-events` and `isolation`"
+            "no run of that name: {other:?}; there are `kill`, `bulk`, `activity-events`, `chaos` and `isolation`"
         ),
     }
 }
