@@ -93,8 +93,8 @@ impl EventTransaction {
             let doubt = parent.doubt("the begin of a nested unit of work was cancelled");
             let begun = inner.begin_with_options(options).await;
             if let Err(error) = &begun {
-                parent.close_nested();
                 parent.poison_by(DATABASE_ERROR, Some(error));
+                parent.close_nested();
             }
             doubt.settle();
             drop((inner, parent));

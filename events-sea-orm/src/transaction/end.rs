@@ -193,12 +193,12 @@ impl EventTransaction {
         let settled = !self.level.state().nested_open;
         let doubt = parent.doubt("the rollback of a nested unit of work was cancelled");
         let result = self.to_its_end(busy, inner.rollback()).await;
-        doubt.settle();
-        parent.close_nested();
         if result.is_err() || !settled {
             let first_error = first_error.as_deref().or(result.as_ref().err());
             parent.poison_by("the rollback of a nested unit of work failed", first_error);
         }
+        doubt.settle();
+        parent.close_nested();
         result.map_err(withhold_at_end)
     }
 
@@ -301,10 +301,11 @@ impl Drop for EventTransaction {
         let idle = self.unit.gate.try_lock();
         let in_doubt = idle.is_none() || self.level.is_poisoned() || self.level.state().nested_open;
         if let Some(parent) = &self.level.parent {
-            parent.close_nested();
+            // In this order: a commit that has the connection must not find neither.
             if in_doubt {
                 parent.poison("a nested unit of work was dropped after an error in it");
             }
+            parent.close_nested();
         }
         self.level.poison("the unit of work was dropped");
         if idle.is_some() {
