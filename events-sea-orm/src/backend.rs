@@ -6,6 +6,7 @@
 pub(crate) mod analytics;
 pub(crate) mod catalog;
 pub(crate) mod cells;
+pub(crate) mod counts;
 pub(crate) mod guards;
 pub(crate) mod isolation;
 #[cfg(feature = "notifications")]

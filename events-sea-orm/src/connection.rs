@@ -26,6 +26,10 @@ use crate::{
 /// which is told the team. [`begin`](TransactionTrait::begin) makes a unit of work.
 /// `ActiveModelEx` saves are units of their own. A plain save of a tracked model is refused with the name of the call
 /// that does it, as is any other write that could change tracked rows.
+///
+/// Each of its calls takes a connection of the pool. A request that holds a unit of work and reads here beside it needs two at
+/// once: where as many such requests run as the pool has connections, each waits for another and all of them end with
+/// [`DbErr::ConnectionAcquire`]. Read on the unit of work instead, or make the pool larger than the number of requests.
 #[derive(Debug, Clone)]
 pub struct EventConnection {
     events: Events,

@@ -159,6 +159,17 @@ pub enum Refused {
         "the transaction of the unit of work was ended by a statement in it: what was written before that may stay, without its events; take what commits out of the unit"
     )]
     TransactionEnded,
+    /// A strict unit in which the database counted other rows of a tracked table than the unit recorded.
+    #[error(
+        "rows of `{table}` were changed without an event ({} inserted, {} updated, {} deleted more than were recorded): a trigger, cascade, function or partition did it, so write them by tracked saves, or inside `.untracked(\"reason\", ..)`",
+        .unseen[0], .unseen[1], .unseen[2]
+    )]
+    UnseenChange {
+        /// The table.
+        table: String,
+        /// Inserted, updated and deleted rows that were counted and not recorded.
+        unseen: [i64; 3],
+    },
     /// A nested unit of work is open.
     #[error("a nested unit of work is open: commit it or roll it back first")]
     NestedOpen,
@@ -355,6 +366,7 @@ impl Refused {
             self,
             Self::Poisoned { .. }
                 | Self::TransactionEnded
+                | Self::UnseenChange { .. }
                 | Self::Transition(_)
                 | Self::UnexpectedRow { .. }
                 | Self::HiddenWrite { .. }

@@ -1,5 +1,7 @@
 //! `Events`: the handle an application builds once.
 
+mod start;
+
 use std::{
     collections::HashMap,
     future::Future,
@@ -16,6 +18,8 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+pub use self::start::BuildError;
+pub(crate) use self::start::{DEADLINE, within};
 use crate::{
     adoption::Adoption,
     backend::{self, isolation::has_row_level_security, watch},
@@ -26,7 +30,6 @@ use crate::{
     scope::{self, ScopeError},
     store,
     transaction::{self, EventTransaction, InFlight, relations::Relations},
-    verify::Report,
 };
 
 /// The event log of an application. Built once; cheap to clone.
@@ -57,6 +60,9 @@ struct Inner {
     /// The highest number of an event that came back, where the database tells.
     highest: AtomicU64,
     savepoint_each_save: bool,
+    strict: bool,
+    /// How long each question of the self-check may take.
+    deadline: std::time::Duration,
     options: TransactionOptions,
     /// By which PostgreSQL's policies know the team, whether or not it is set.
     team_setting: String,
@@ -90,80 +96,13 @@ pub struct EventsBuilder {
     adopting: bool,
     reading_functions: Vec<String>,
     savepoint_each_save: bool,
+    strict: bool,
+    deadline: std::time::Duration,
     options: TransactionOptions,
     row_level_security: Option<bool>,
     team_setting: Option<String>,
     all_teams_role: Option<String>,
     start_despite_dangers: bool,
-}
-
-/// Why `Events` could not be built.
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// Two consumers of one name.
-    #[error("two consumers are named `{name}`: give one another name, with `name = \"..\"` or `.named(..)`")]
-    DuplicateConsumer {
-        /// The name.
-        name: String,
-    },
-    /// A consumer was left out that there is not.
-    #[error("there is no consumer `{name}` to leave out: known are {}", .known.join(", "))]
-    UnknownConsumer {
-        /// The name.
-        name: String,
-        /// The names of all consumers.
-        known: Vec<String>,
-    },
-    /// A consumer subscribed to what cannot be.
-    #[error("consumer `{consumer}` cannot be subscribed")]
-    Subscription {
-        /// Its name.
-        consumer: String,
-        /// Why.
-        source: events_core::IdentifierError,
-    },
-    /// The single team, or the name of a consumer, cannot be stored.
-    #[error(transparent)]
-    Identifier(#[from] events_core::IdentifierError),
-    /// Two entities are recorded as one object type.
-    #[error(
-        "tables `{first}` and `{second}` are both recorded as `{object_type}`: give one another `object_type`"
-    )]
-    DuplicateObjectType {
-        /// The object type.
-        object_type: &'static str,
-        /// One table.
-        first: String,
-        /// The other.
-        second: String,
-    },
-    /// Two entities of one table are recorded as two object types, which would split each object's history.
-    #[error(
-        "table `{table}` is recorded both as `{first}` and as `{second}`, so that each has a part of a row's history: give both entities one `object_type`"
-    )]
-    DuplicateTable {
-        /// The table.
-        table: String,
-        /// One object type.
-        first: &'static str,
-        /// The other.
-        second: &'static str,
-    },
-    /// Row-level security was asked for where there is none.
-    #[error(
-        "only PostgreSQL has row-level security: leave `.row_level_security(true)` out, here queries alone keep teams apart"
-    )]
-    NoRowLevelSecurity,
-    /// The self-check could not be made. The message says what the database answered, and what to do where that is known.
-    #[error("{}", backend::not_checked(.0))]
-    SelfCheck(#[source] DbErr),
-    /// Row-level security is on and does not hold: a team could see or change what is of another.
-    #[error("the database does not keep teams apart, or events as they are; mend it first:\n{report}")]
-    Danger {
-        /// What was found, each with the statements that mend it.
-        report: Report,
-    },
 }
 
 impl EventsBuilder {
@@ -274,6 +213,29 @@ impl EventsBuilder {
         self
     }
 
+    /// Compares what each unit of work has recorded with what PostgreSQL itself has counted for every tracked table, in the
+    /// statement that writes the events: what a trigger, a cascade, a function or a write to a partition changed without an
+    /// event refuses the commit, as [`Refused::UnseenChange`].
+    ///
+    /// One statement more at the begin of a unit, two around a nested one, and one at the commit of a unit whose last
+    /// statement was not that of its events. PostgreSQL alone, and only while its setting `track_counts` is on.
+    ///
+    /// Not seen: what a trigger writes into the very row that is saved, which its event tells of; deferred triggers, which
+    /// run inside COMMIT; a table whose entity was not known when the unit began; what runs inside
+    /// [`untracked`](EventTransaction::untracked), and scopes. An upsert that meets another in the very moment may be
+    /// refused without need: try again.
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
+    }
+
+    /// How long each question that `build` and [`Events::verify`] ask the database may take: 30 s unless said. After that
+    /// they say which one got no answer, rather than wait with a pooler that has no connection left.
+    pub fn check_deadline(mut self, limit: std::time::Duration) -> Self {
+        self.deadline = limit;
+        self
+    }
+
     /// Isolation level and access mode of units of work that do not say otherwise.
     ///
     /// Without it: `IMMEDIATE` on SQLite, READ COMMITTED on MariaDB and MySQL, the database's own on PostgreSQL.
@@ -334,13 +296,20 @@ impl EventsBuilder {
             return Err(BuildError::SelfCheck(DbErr::Conn(never)));
         }
         let is_mock = self.pool.is_mock_connection();
+        if self.strict {
+            start::counts_are_kept(&self.pool, self.deadline).await?;
+        }
         let is_on = match self.row_level_security {
             Some(true) if !has_row_level_security(self.pool.get_database_backend()) => {
                 return Err(BuildError::NoRowLevelSecurity);
             }
             Some(on) => on,
             None if is_mock => false,
-            None => row_level_security::is_on(&self.pool).await.map_err(BuildError::SelfCheck)?,
+            None => {
+                let asked = row_level_security::is_on(&self.pool);
+                let asked = within(self.deadline, "whether row-level security is on", asked).await;
+                asked.map_err(BuildError::SelfCheck)?
+            }
         };
         let adoption = match self.adopting {
             true => Some(Adoption::begin(&self.pool).await.map_err(BuildError::SelfCheck)?),
@@ -348,7 +317,9 @@ impl EventsBuilder {
         };
         let found = match &self.team_setting {
             None if !is_mock => {
-                row_level_security::setting_of_policies(&self.pool).await.map_err(BuildError::SelfCheck)?
+                let asked = row_level_security::setting_of_policies(&self.pool);
+                let asked = within(self.deadline, "which setting the policies compare", asked).await;
+                asked.map_err(BuildError::SelfCheck)?
             }
             _ => None,
         };
@@ -371,6 +342,8 @@ impl EventsBuilder {
             schema,
             highest,
             savepoint_each_save: self.savepoint_each_save,
+            strict: self.strict,
+            deadline: self.deadline,
             options: self.options,
             team_setting,
             row_level_security: is_on.then_some(security),
@@ -424,6 +397,8 @@ impl Events {
             adopting: false,
             reading_functions: Vec::new(),
             savepoint_each_save: false,
+            strict: false,
+            deadline: DEADLINE,
             options: TransactionOptions::default(),
             row_level_security: None,
             team_setting: None,
@@ -591,6 +566,9 @@ impl Events {
             relations: Relations::default(),
             schema: find_schema(db).await?,
             highest: AtomicU64::default(),
+            savepoint_each_save: false,
+            strict: false,
+            deadline: DEADLINE,
             options: TransactionOptions::default(),
             team_setting,
             row_level_security: is_on.then_some(security),
@@ -645,6 +623,14 @@ impl Events {
     /// Functions that the application says only read.
     pub(crate) fn reading_functions(&self) -> &[String] {
         &self.0.reading_functions
+    }
+
+    pub(crate) fn check_deadline(&self) -> std::time::Duration {
+        self.0.deadline
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.0.strict
     }
 
     pub(crate) fn savepoint_each_save(&self) -> bool {

@@ -14,6 +14,7 @@ mod sql;
 mod statement;
 #[cfg(feature = "stream")]
 mod stream;
+mod strict;
 mod untracked;
 mod watched;
 mod write;
@@ -104,6 +105,8 @@ struct Unit {
     flushing: AtomicBool,
     /// Whether the transaction turned out to be another than the one that was begun.
     ended: AtomicBool,
+    /// Where the database's own counts are compared.
+    strict: Option<strict::Strict>,
     /// Transactions dropped while the connection was in use: SeaORM panics on that, so they wait here.
     dropped_busy: std::sync::Mutex<Vec<Arc<DatabaseTransaction>>>,
 }
@@ -132,7 +135,12 @@ impl EventTransaction {
         let team = context.team_scope().clone();
         let enter = events.enter(&team)?;
         let inner = begin(pool, options, enter).await?;
-        Ok(Self::over(inner, events, context, team, Some(after_commit::depth())))
+        let unit = Self::over(inner, events, context, team, Some(after_commit::depth()));
+        if unit.unit.strict.is_some() {
+            let busy = unit.busy().await;
+            unit.before_sending(&busy).await?;
+        }
+        Ok(unit)
     }
 
     /// A unit of work of this team over a transaction (or savepoint) that is open already.
@@ -145,6 +153,8 @@ impl EventTransaction {
     ) -> Self {
         let backend = inner.get_database_backend();
         let id = Uuid::now_v7();
+        // In a scope nobody here sees what else is written.
+        let is_strict = depth.is_some() && events.is_strict();
         Self {
             inner: Some(Arc::new(inner)),
             level: Arc::new(Level::root(team)),
@@ -159,6 +169,7 @@ impl EventTransaction {
                 depth,
                 flushing: AtomicBool::new(false),
                 ended: AtomicBool::new(false),
+                strict: is_strict.then(strict::Strict::new),
                 dropped_busy: std::sync::Mutex::default(),
             }),
         }

@@ -20,7 +20,7 @@ use crate::{
         self,
         catalog::{Action, Catalog, ForeignKey, TableName},
     },
-    events::Events,
+    events::{Events, within},
     store::event,
     tracked::{self, Definition, TeamSource},
 };
@@ -255,7 +255,7 @@ impl Events {
     /// [`verify_with`](Self::verify_with).
     ///
     /// # Errors
-    /// The database's.
+    /// The database's, and if it does not answer within [`check_deadline`](crate::EventsBuilder::check_deadline).
     ///
     /// # Examples
     /// ```no_run
@@ -290,7 +290,9 @@ impl Events {
             .collect();
         let own = tables.len();
         tables.push(TableName { schema: None, table: event::Entity.table_name() });
-        let catalog = Catalog::read(self.pool(), &tables).await?;
+        let limit = self.check_deadline();
+        let catalog =
+            within(limit, "which tables and columns there are", Catalog::read(self.pool(), &tables)).await?;
 
         let mut findings = missing_events(&catalog, own);
         for (table, definition) in tracked.iter().enumerate() {
@@ -310,18 +312,23 @@ impl Events {
                 }
             }
         }
-        findings.extend(guards::findings(self.pool()).await?.into_iter().map(Finding::Guard));
-        findings.extend(backend::text::findings(self.pool()).await?.into_iter().map(Finding::Text));
+        let pool = self.pool();
+        let found = within(limit, "which guards there are", guards::findings(pool)).await?;
+        findings.extend(found.into_iter().map(Finding::Guard));
+        let found = within(limit, "what the connection does to text", backend::text::findings(pool)).await?;
+        findings.extend(found.into_iter().map(Finding::Text));
         let security = self.row_level_security();
         let asked = isolation::Asked {
             setting: self.team_setting(),
             all_teams_role: security.and_then(|security| security.all_teams_role.as_deref()),
             tracked: &tracked,
         };
-        let checked = isolation::check(self.pool(), asked).await?;
+        let asked = isolation::check(pool, asked);
+        let checked = within(limit, "which roles and policies there are", asked).await?;
         // Whoever no policy is for may have no right to look into the log either.
         if !checked.findings.iter().any(|finding| matches!(finding, IsolationFinding::NoPolicy { .. })) {
-            findings.extend(names::findings(self.pool(), &tracked, &catalog, own).await?);
+            let asked = names::findings(pool, &tracked, &catalog, own);
+            findings.extend(within(limit, "which recorded names the models no longer have", asked).await?);
         }
         findings.extend(checked.findings.into_iter().map(Finding::Isolation));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));

@@ -30,7 +30,16 @@ tests::conformance! {
     with_a_savepoint_for_each_save_a_unit_goes_on_after_an_error,
     with_a_savepoint_for_each_save_nothing_of_a_failed_bulk_call_stays,
     what_poisoned_a_unit_is_told_with_what_to_do,
+    a_start_that_gets_no_connection_says_what_it_asked,
     chaos_leaves_rows_and_events_alike,
+}
+
+mod mariadb {
+    #[test]
+    fn a_procedure_that_commits_is_not_taken_for_a_part_of_the_unit() {
+        let case = super::a_procedure_that_commits_is_not_taken_for_a_part_of_the_unit;
+        tests::run("a_procedure_that_commits", Some("MYSQL_URL"), case);
+    }
 }
 
 mod servers {
@@ -539,4 +548,44 @@ async fn what_poisoned_a_unit_is_told_with_what_to_do(db: Arc<TestDb>) {
 async fn chaos_leaves_rows_and_events_alike(db: Arc<TestDb>) {
     let counts = tests::chaos::run(Arc::clone(&db), 12, tests::chaos::Until::Units(300)).await;
     assert!(counts.units >= 300 && counts.committed > 50 && counts.events > 50, "{counts:?}");
+}
+
+async fn a_start_that_gets_no_connection_says_what_it_asked(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let held = pool.begin().await.unwrap();
+    let built = Events::builder(pool).check_deadline(Duration::from_millis(50)).build().await.unwrap_err();
+    for said in [built.to_string(), format!("{built:?}")] {
+        assert!(said.contains("no answer within 50ms to the question wh"), "{said}");
+    }
+    held.rollback().await.unwrap();
+}
+
+async fn a_procedure_that_commits_is_not_taken_for_a_part_of_the_unit(db: Arc<TestDb>) {
+    db.with_tables().await;
+    db.db.execute_unprepared("CREATE PROCEDURE commits() BEGIN COMMIT; END").await.unwrap();
+    db.db
+        .execute_unprepared("CREATE PROCEDURE writes() BEGIN INSERT INTO visits (what) VALUES ('a'); END")
+        .await
+        .unwrap();
+    let events = events_on(db.db.clone()).await;
+    for ends_by_commit in [true, false] {
+        let unit = events.begin(context()).await.unwrap();
+        new_campaign(&ends_by_commit.to_string()).insert(&unit).await.unwrap();
+        let called = unit.untracked("repair", async |txn| {
+            txn.execute_unprepared("CALL writes()").await?;
+            txn.execute_unprepared("CALL commits()").await
+        });
+        let called = called.await.map_err(|error: sea_orm::DbErr| error).unwrap_err();
+        assert!(matches!(refusal(&called), Refused::TransactionEnded), "{called}");
+        let late = new_campaign("late").insert(&unit).await.unwrap_err();
+        assert!(matches!(refusal(&late), Refused::Poisoned { .. }), "{late}");
+        if ends_by_commit {
+            assert!(unit.commit().await.is_err());
+        } else {
+            // The first row stays, and no answer says that it is undone.
+            let undone = unit.rollback().await.unwrap_err();
+            assert!(matches!(refusal(&undone), Refused::TransactionEnded), "{undone}");
+        }
+    }
 }

@@ -138,9 +138,10 @@ impl EventTransaction {
         let seen = record::seen(self.unit.events.has_consumers(), &batch)?;
         let counted = observe::Written::of(&batch);
         let doubt = self.level.doubt("writing the events was cancelled");
-        for statement in store::insert_statements(self.unit.backend, batch) {
+        let mut statements = store::insert_statements(self.unit.backend, batch).into_iter();
+        while let Some(statement) = statements.next() {
             let statement = store::in_schema(statement, self.unit.events.schema());
-            let reply = self.send(busy, Verb::Execute, statement).await?;
+            let reply = self.write_events(busy, statement, statements.len() == 0).await?;
             self.check_shadow(busy, &reply).await?;
         }
         doubt.settle();

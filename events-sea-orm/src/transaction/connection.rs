@@ -87,6 +87,9 @@ impl EventTransaction {
         level: Arc<Level>,
         options: TransactionOptions,
     ) -> Result<Self, DbErr> {
+        // What it undoes is counted all the same, and how much that is cannot be known after an error in it.
+        let counts = self.check_counts(busy).await;
+        counts.inspect_err(|_| self.level.close_nested())?;
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
         let (parent, held) = (Arc::clone(&self.level), self.held.clone());
         let begun = InFlight::new(async move {

@@ -114,6 +114,10 @@ impl EventTransaction {
             Ok(busy) => busy,
             Err(refused) => return Err(self.refuse(refused.into(), "").await),
         };
+        if let Err(error) = self.check_counts(&busy).await {
+            drop(busy);
+            return Err(self.refuse(error, "the database's counts could not be read").await);
+        }
         let inner = self.end()?;
         if let Err(error) = self.to_its_end(&busy, inner.commit()).await {
             let error = withhold_at_end(error);
@@ -147,6 +151,9 @@ impl EventTransaction {
         parent.close_nested();
         match committed {
             Ok(()) => {
+                if self.level.tally.is_some() {
+                    self.forget_counts();
+                }
                 parent.take_over(&self.level);
                 Ok(())
             }
@@ -184,15 +191,16 @@ impl EventTransaction {
         let first_error = self.level.first_error();
         let inner = self.end()?;
         let Some(parent) = &self.level.parent else {
-            self.to_its_end(busy, inner.rollback()).await.map_err(withhold_at_end)?;
+            let undone = self.to_its_end(busy, inner.rollback()).await.map_err(withhold_at_end);
             // What stood before a COMMIT that nobody asked for stays, and that must not look like an undone one.
             let ended = self.unit.ended.load(Ordering::Relaxed);
-            return if ended { Err(Refused::TransactionEnded.into()) } else { Ok(()) };
+            return if ended { Err(Refused::TransactionEnded.into()) } else { undone };
         };
         // A grandchild left open makes the savepoints unequal to what the levels say.
         let settled = !self.level.state().nested_open;
         let doubt = parent.doubt("the rollback of a nested unit of work was cancelled");
         let result = self.to_its_end(busy, inner.rollback()).await;
+        self.forget_counts();
         if result.is_err() || !settled {
             let first_error = first_error.as_deref().or(result.as_ref().err());
             parent.poison_by("the rollback of a nested unit of work failed", first_error);
@@ -239,6 +247,13 @@ impl EventTransaction {
         let refused = Refused::ConsumerLoop { consumer: last_adder, rounds: limit };
         self.level.poison(&refused.to_string());
         Err(refused.into())
+    }
+
+    /// What a nested unit has written is undone, or was written by `untracked`.
+    fn forget_counts(&self) {
+        if let Some(strict) = &self.unit.strict {
+            strict.forget();
+        }
     }
 
     /// Sends the end of a transaction, and reads the answer even if the caller goes away: the connection is in use until
@@ -305,6 +320,7 @@ impl Drop for EventTransaction {
             if in_doubt {
                 parent.poison("a nested unit of work was dropped after an error in it");
             }
+            self.forget_counts();
             parent.close_nested();
         }
         self.level.poison("the unit of work was dropped");

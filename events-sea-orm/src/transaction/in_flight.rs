@@ -57,13 +57,24 @@ pub(crate) async fn begin(
 ) -> Result<DatabaseTransaction, DbErr> {
     let pool = pool.clone();
     let begun = async move {
-        let txn = pool.begin_with_options(options).await?;
+        let txn = pool.begin_with_options(options).await.inspect_err(warn_of_the_pool)?;
         if let Some(first) = first {
             txn.execute_raw(first).await?; // dropped, it is rolled back
         }
         Ok(txn)
     };
     InFlight::new(begun).await
+}
+
+/// Says why a pool may have no connection left: the error alone says only that it has none.
+fn warn_of_the_pool(error: &DbErr) {
+    if matches!(error, DbErr::ConnectionAcquire(_)) {
+        tracing::warn!(
+            %error,
+            "no connection: a request that holds a unit of work and reads on the `EventConnection` beside it takes two; \
+             let it read on the unit, or make the pool larger"
+        );
+    }
 }
 
 /// Commits, even if the caller goes away.

@@ -148,6 +148,7 @@ impl EventTransaction {
         if let Some(enter) = self.enter_new_team()? {
             self.send(&busy, Verb::Execute, enter).await?;
         }
+        self.before_sending(&busy).await?;
         let sent = Sent::of(&stmt);
         let (inner, unit) = (Arc::clone(self.inner()?), Arc::clone(&self.unit));
         let (level, failed) = (Arc::clone(&self.level), Arc::clone(&self.level));

@@ -76,6 +76,7 @@ impl EventTransaction {
         statement: Statement,
         expected: fn(&DbErr) -> bool,
     ) -> Result<Reply, DbErr> {
+        self.before_sending(busy).await?;
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
         let level = Arc::clone(&self.level);
         let enter = self.enter_new_team()?;
@@ -592,6 +593,9 @@ impl EventTransaction {
         if matches!(state.team, TeamScope::New) {
             state.team = TeamScope::Team(team.clone());
             state.team_is_new = true;
+        }
+        if let Some(strict) = &self.unit.strict {
+            strict.record(recorder.definition(), &change);
         }
         state.buffer.extend(recorder.events(change, &team)?);
         Ok(())
