@@ -46,11 +46,13 @@ enum Left {
     Nothing,
     /// So many events, and its own row if that was inserted.
     Everything {
-        events: usize,
+        events: unit::Range,
         row: bool,
     },
-    /// All or nothing: it had no event to ask for.
-    Either,
+    /// All or nothing: it may have had no event to ask for.
+    Either {
+        events: usize,
+    },
 }
 
 /// A small generator: what a writer does follows from the seed; how the writers meet does not.

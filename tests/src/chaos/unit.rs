@@ -30,11 +30,40 @@ pub(super) struct Done {
     pub(super) alone: Vec<String>,
 }
 
+/// How many events there are at least and at most: a write that was dropped may have been done, with only its caller's
+/// answer yet to come.
+#[derive(Default, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) least: usize,
+    pub(super) most: usize,
+}
+
+impl Range {
+    fn exactly(events: usize) -> Self {
+        Self { least: events, most: events }
+    }
+
+    /// What a write of so many events left that answered this.
+    fn of(answer: Option<usize>, is_dropped: bool, most: usize) -> Self {
+        match answer {
+            Some(events) => Self::exactly(events),
+            None => Self { least: 0, most: if is_dropped { most } else { 0 } },
+        }
+    }
+}
+
+impl std::ops::AddAssign for Range {
+    fn add_assign(&mut self, other: Self) {
+        self.least += other.least;
+        self.most += other.most;
+    }
+}
+
 /// How far a unit of work has come, for whoever drops it.
 #[derive(Default, Clone, Copy)]
 struct Progress {
     id: Option<Uuid>,
-    events: usize,
+    events: Range,
     row: bool,
     /// Whether a commit may have been sent.
     commits: bool,
@@ -94,8 +123,8 @@ async fn left(
             None
         }
     };
-    if progress.events == 0 {
-        return Some(Left::Either);
+    if progress.events.least == 0 {
+        return Some(Left::Either { events: progress.events.most });
     }
     Some(match outcome(events, id, asked.as_ref()).await {
         Outcome::Committed => everything,
@@ -139,13 +168,13 @@ async fn unit(
 }
 
 /// How many events a nested unit handed up.
-async fn nested(world: &World, parent: &Unit, value: u64, dice: &mut Dice) -> usize {
+async fn nested(world: &World, parent: &Unit, value: u64, dice: &mut Dice) -> Range {
     let begun = match dice.roll(8) {
         0 => somewhere(dice, parent.begin()).await.and_then(Result::ok),
         _ => parent.begin().await.ok(),
     };
-    let Some(txn) = begun else { return 0 };
-    let mut events = 0;
+    let Some(txn) = begun else { return Range::default() };
+    let mut events = Range::default();
     for step in 0..1 + dice.roll(3) {
         events += self::step(world, &txn, value + step, dice).await;
     }
@@ -162,7 +191,7 @@ async fn nested(world: &World, parent: &Unit, value: u64, dice: &mut Dice) -> us
         2 => matches!(somewhere(dice, txn.commit()).await, Some(Ok(()))),
         _ => txn.commit().await.is_ok(),
     };
-    if committed { events } else { 0 }
+    if committed { events } else { Range::default() }
 }
 
 /// Drops this somewhere, if it is not done before.
@@ -184,7 +213,7 @@ async fn somewhere<T>(dice: &mut Dice, work: impl Future<Output = T>) -> Option<
 }
 
 /// One call on a unit; answers how many events it left, as far as its caller knows.
-async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> usize {
+async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> Range {
     let row = world.rows[dice.roll(world.rows.len() as u64) as usize];
     let value = i64::try_from(value).expect("small") + 1_000;
     let is_dropped = dice.roll(6) == 0;
@@ -192,13 +221,14 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> usize {
         0..4 => {
             let active =
                 campaign::ActiveModel { id: Unchanged(row), budget: Set(value), ..Default::default() };
-            usize::from(succeeds(is_dropped, dice, active.update(txn)).await.is_some())
+            let updated = succeeds(is_dropped, dice, active.update(txn)).await;
+            Range::of(updated.map(|_| 1), is_dropped, 1)
         }
         4 => {
             let read = campaign::Entity::find_by_id(row);
             let read = if dice.roll(2) == 0 { read.lock_exclusive() } else { read };
             succeeds(is_dropped, dice, read.one(txn)).await;
-            0
+            Range::default()
         }
         5 => {
             let rows = async {
@@ -211,34 +241,37 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> usize {
                 Ok(())
             };
             succeeds(is_dropped, dice, rows).await;
-            0
+            Range::default()
         }
         6 => {
             let update = campaign::Entity::update_many_with_events()
                 .set(campaign::ActiveModel { budget: Set(value), ..Default::default() })
                 .filter(campaign::Column::Id.is_in([row, world.rows[value as usize % world.rows.len()]]));
             let updated = succeeds(is_dropped, dice, update.exec(txn)).await;
-            updated.map_or(0, |updated| updated.rows_affected as usize)
+            Range::of(updated.map(|updated| updated.rows_affected as usize), is_dropped, 2)
         }
         7 => {
-            let Ok(model) = new_campaign(&format!("new {value}")).insert(txn).await else { return 0 };
+            let Ok(model) = new_campaign(&format!("new {value}")).insert(txn).await else {
+                return Range::default();
+            };
             let delete = campaign::Entity::delete_by_id_with_events(model.id);
-            match succeeds(is_dropped, dice, delete.exec(txn)).await {
-                Some(deleted) => 1 + deleted.rows_affected as usize,
-                None => 1,
-            }
+            let deleted = succeeds(is_dropped, dice, delete.exec(txn)).await;
+            let mut events = Range::exactly(1);
+            events += Range::of(deleted.map(|deleted| deleted.rows_affected as usize), is_dropped, 1);
+            events
         }
         8 => {
             let many = (0..3).map(|n| new_campaign(&format!("many {value} {n}")));
             let inserted = campaign::Entity::insert_many_with_events(many).exec_with_returning(txn);
-            succeeds(is_dropped, dice, inserted).await.map_or(0, |rows| rows.len())
+            let inserted = succeeds(is_dropped, dice, inserted).await;
+            Range::of(inserted.map(|rows| rows.len()), is_dropped, 3)
         }
         // Its key is there already: "insert, on duplicate look it up".
         _ => {
             let twice =
                 campaign::ActiveModel { api_key: Set("key-shared 0".to_owned()), ..new_campaign("twice") };
             assert!(twice.insert(txn).await.is_err(), "the key is unique");
-            0
+            Range::default()
         }
     }
 }
