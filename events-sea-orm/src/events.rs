@@ -312,7 +312,10 @@ impl EventsBuilder {
             }
         };
         let adoption = match self.adopting {
-            true => Some(Adoption::begin(&self.pool).await.map_err(BuildError::SelfCheck)?),
+            true => {
+                let begun = within(self.deadline, "which database it is", Adoption::begin(&self.pool)).await;
+                Some(begun.map_err(BuildError::SelfCheck)?)
+            }
             false => None,
         };
         let found = match &self.team_setting {
@@ -324,9 +327,20 @@ impl EventsBuilder {
             _ => None,
         };
         let team_setting = self.team_setting.or(found).unwrap_or_else(|| TEAM_SETTING.to_owned());
-        let schema =
-            if is_mock { None } else { find_schema(&self.pool).await.map_err(BuildError::SelfCheck)? };
-        let highest = if is_mock { AtomicU64::default() } else { find_highest(&self.pool).await };
+        let schema = if is_mock {
+            None
+        } else {
+            let asked = within(self.deadline, "which schema the log is in", find_schema(&self.pool)).await;
+            asked.map_err(BuildError::SelfCheck)?
+        };
+        let highest = if is_mock {
+            AtomicU64::default()
+        } else {
+            let asked = async { Ok(find_highest(&self.pool).await) };
+            within(self.deadline, "which number is the highest", asked)
+                .await
+                .map_err(BuildError::SelfCheck)?
+        };
         let security =
             RowLevelSecurity { team_setting: team_setting.clone(), all_teams_role: self.all_teams_role };
         let events = Events(Arc::new(Inner {
@@ -351,7 +365,9 @@ impl EventsBuilder {
             event_limit: std::sync::OnceLock::new(),
         }));
         if !is_mock {
-            let limit = backend::event_limit(events.pool()).await.map_err(BuildError::SelfCheck)?;
+            let asked = backend::event_limit(events.pool());
+            let asked = within(events.check_deadline(), "what the largest packet is", asked).await;
+            let limit = asked.map_err(BuildError::SelfCheck)?;
             events.0.event_limit.get_or_init(|| limit);
             let report = events.verify().await.map_err(BuildError::SelfCheck)?;
             if !self.start_despite_dangers && report.dangers().next().is_some() {
