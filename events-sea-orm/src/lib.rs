@@ -36,6 +36,11 @@
 //! SeaORM that can write), [`security`] (how teams are kept apart and events kept as they are), [`retention`] (how old events
 //! go).
 //!
+//! # Databases
+//!
+//! SQLite, PostgreSQL from 15 on, and MariaDB, on each of which all tests run. MySQL takes MariaDB's part of the code, which
+//! was never run on a MySQL server: where these pages name MySQL, they say what its own documents let expect.
+//!
 //! [SeaORM]: https://www.sea-ql.org/SeaORM
 
 mod adoption;

@@ -16,6 +16,8 @@
 //! }
 //! assert_eq!(Migrator::migrations().len(), 2);
 //! ```
+//!
+//! The steps know SQLite, PostgreSQL and MariaDB, and MySQL as a MariaDB with another collation: no test runs them there.
 
 pub mod activity_events;
 pub mod actor_index;

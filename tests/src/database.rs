@@ -20,6 +20,9 @@ enum Place {
 
 const POOL: u32 = 24;
 
+/// How long anything may take that is not stuck: only what hangs is to fail by it, however slow the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
 impl TestDb {
     /// An SQLite file.
     pub async fn sqlite() -> Self {
@@ -84,12 +87,12 @@ impl TestDb {
 
 async fn connect(url: &str, size: u32) -> DatabaseConnection {
     let mut options = ConnectOptions::new(url);
-    options.max_connections(size).sqlx_logging(false).acquire_timeout(Duration::from_secs(60));
+    options.max_connections(size).sqlx_logging(false).acquire_timeout(PATIENCE);
     options.map_sqlx_sqlite_opts(|options| {
         options
             .journal_mode(sea_orm::sqlx::sqlite::SqliteJournalMode::Wal)
             .synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Normal)
-            .busy_timeout(Duration::from_secs(60))
+            .busy_timeout(PATIENCE)
     });
     Database::connect(options).await.expect("the server answers")
 }
@@ -119,8 +122,7 @@ where
             Some(url) => TestDb::server(url).await,
         };
         let db = std::sync::Arc::new(db);
-        let task =
-            tokio::spawn(tokio::time::timeout(Duration::from_secs(240), case(std::sync::Arc::clone(&db))));
+        let task = tokio::spawn(tokio::time::timeout(3 * PATIENCE, case(std::sync::Arc::clone(&db))));
         let result = task.await;
         // Tasks of a case that failed hold it until they have ended.
         for _ in 0..50 {

@@ -13,7 +13,7 @@ mod wire;
 
 use sea_orm::ConnectionTrait;
 
-pub use self::database::{TestDb, run};
+pub use self::database::{PATIENCE, TestDb, run};
 
 impl TestDb {
     /// The events table and those of the entities.

@@ -156,7 +156,7 @@ async fn child_row_does_not_wait_for_its_tracked_parent(db: Arc<TestDb>) {
     active.update(&txn).await.unwrap();
     let sql = format!("INSERT INTO children VALUES (1, {})", parent.id);
     let insert = db.db.execute_unprepared(&sql);
-    tokio::time::timeout(Duration::from_secs(2), insert).await.expect("inserted without waiting").unwrap();
+    tokio::time::timeout(tests::PATIENCE, insert).await.expect("inserted without waiting").unwrap();
     // The same while a delete is under way does wait: the parent may be gone.
     txn.rollback().await.unwrap();
     db.db.execute_unprepared("DELETE FROM children").await.unwrap();

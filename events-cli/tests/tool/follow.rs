@@ -44,7 +44,7 @@ impl Followed {
 
     /// The type of the next event.
     async fn next(&mut self) -> String {
-        let line = timeout(Duration::from_secs(60), self.lines.next_line()).await.expect("an event in time");
+        let line = timeout(tests::PATIENCE, self.lines.next_line()).await.expect("an event in time");
         let row: serde_json::Value = serde_json::from_str(&line.unwrap().expect("it runs")).unwrap();
         row["event_type"].as_str().unwrap().to_owned()
     }

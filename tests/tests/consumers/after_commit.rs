@@ -181,7 +181,7 @@ async fn what_does_not_fit_the_queue_is_dropped_and_counted(db: Arc<TestDb>) {
     while gate.0.available_permits() == 0 && stats(&events, "Gate").waiting != 1 {
         tokio::task::yield_now().await;
     }
-    tokio::time::timeout(Duration::from_secs(10), async {
+    tokio::time::timeout(tests::PATIENCE, async {
         for name in ["a", "b", "c", "d", "e"] {
             emit(&events, name).await;
         }

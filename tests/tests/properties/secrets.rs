@@ -5,7 +5,7 @@ mod failures;
 mod operations;
 mod world;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use sea_orm::DbBackend;
@@ -118,7 +118,7 @@ async fn a_secret_comes_to_light_nowhere(db: Arc<TestDb>) {
         sea_orm::ActiveModelTrait::insert(world.vault(), &first).await.unwrap();
         first.commit().await.unwrap();
         for operation in order {
-            let run = tokio::time::timeout(Duration::from_secs(30), operate(operation, &world));
+            let run = tokio::time::timeout(tests::PATIENCE, operate(operation, &world));
             run.await.unwrap_or_else(|_| panic!("{operation:?} did not finish in time"));
             world.look(&format!("{operation:?}")).await;
         }

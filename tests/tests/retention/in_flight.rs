@@ -85,8 +85,7 @@ async fn a_writer_that_ends_in_time_is_waited_for(db: Arc<TestDb>) {
     set_up(&db).await;
     let (first, second) = (open(&db, "first").await, open(&db, "second").await);
     let pool = db.db.clone();
-    let purge =
-        tokio::spawn(async move { retention::purge(&pool, until_now().wait(Duration::from_secs(30))).await });
+    let purge = tokio::spawn(async move { retention::purge(&pool, until_now().wait(tests::PATIENCE)).await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     first.commit().await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

