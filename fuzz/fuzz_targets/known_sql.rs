@@ -7,7 +7,7 @@
 use libfuzzer_sys::{Corpus, fuzz_target};
 use sea_orm::DbBackend;
 
-#[path = "../../tests/tests/known_sql/second_opinion.rs"]
+#[path = "../../tests/tests/saves/known_sql/second_opinion.rs"]
 mod second_opinion;
 
 fuzz_target!(|sql: &str| -> Corpus {
