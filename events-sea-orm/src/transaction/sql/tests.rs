@@ -385,6 +385,9 @@ fn written_tables() {
         "INSERT INTO a SELECT 1 INTO b",
         "INSERT a SELECT (DELETE FROM b)",
         "DELETE FROM `#mysql50#events`",
+        "INSERT INTO visit@s (what) VALUES (1)",
+        "DELETE FROM a*",
+        "UPDATE a:b SET c = 1",
     ] {
         check_written(ALL, sql, None);
     }

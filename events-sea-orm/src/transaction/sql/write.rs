@@ -95,7 +95,13 @@ impl Parser<'_> {
             parts.push(self.name()?);
         }
         let name = parts.pop().unwrap_or_default();
-        if self.next_is_symbol(b'&') {
+        // Any other sign would make it another name, or is part of it to somebody: `U&"..."`, `visit@home`.
+        let ends = match self.next {
+            Some(Token::Symbol(symbol)) => matches!(symbol, b'(' | b')' | b',' | b';'),
+            Some(Token::Code(_)) => false,
+            Some(Token::Word(_) | Token::Quoted(_) | Token::Text(_)) | None => true,
+        };
+        if !ends {
             return Err(NAME);
         }
         Ok(Table { schema: parts.pop(), name })
