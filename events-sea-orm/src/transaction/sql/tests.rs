@@ -391,6 +391,13 @@ fn written_tables() {
     ] {
         check_written(ALL, sql, None);
     }
+    for sql in ["DELETE FROM a b, c", "DELETE FROM a b c", "UPDATE a SELECT 1", "MERGE INTO a b c"] {
+        check_written(&[POSTGRES, SQLITE], sql, None);
+    }
+    for sql in ["DELETE FROM a AS b WHERE c = 1", "DELETE FROM a b", "DELETE FROM a;", "UPDATE a b SET c = 1"]
+    {
+        check_written(&[POSTGRES, SQLITE], sql, Some(&["a"]));
+    }
     let long = format!("DELETE FROM \"{}\"", "x".repeat(64));
     check_written(ALL, &long, None);
 }

@@ -45,9 +45,11 @@ impl Parser<'_> {
         if self.next_is_symbol(b',') && !self.is_mysql() {
             return Err("it names several tables");
         }
+        if !self.is_mysql() {
+            return self.behind_table(verb);
+        }
         // MySQL writes several tables by one UPDATE or DELETE.
         let is_single = match verb {
-            _ if !self.is_mysql() => true,
             Verb::Update => {
                 self.skip("as");
                 if !self.next_is("set") && matches!(self.next, Some(Token::Word(_) | Token::Quoted(_))) {
@@ -65,6 +67,27 @@ impl Parser<'_> {
         };
         self.words.writes_what_it_names |= !is_single;
         Ok(())
+    }
+
+    /// What follows the table where a statement writes only one: maybe an alias, then a clause that is known.
+    fn behind_table(&mut self, verb: Verb) -> Parsed<()> {
+        let clauses: &[&str] = match verb {
+            Verb::Update => &["set", "indexed", "not"],
+            Verb::Delete => &["using", "where", "returning", "order", "limit", "indexed", "not"],
+            Verb::Merge => &["using"],
+            Verb::Insert | Verb::Replace => return Ok(()),
+        };
+        let is_name = |parser: &Self| matches!(parser.next, Some(Token::Word(_) | Token::Quoted(_)));
+        if self.skip("as") || (is_name(self) && !self.next_is_any(clauses)) {
+            self.advance();
+        }
+        let ends =
+            verb == Verb::Delete && self.next.is_none_or(|next| next.is_symbol(b';') || next.is_symbol(b')'));
+        if ends || self.next_is_any(clauses) {
+            Ok(())
+        } else {
+            Err("what follows the table that it writes is not known")
+        }
     }
 
     /// Words between a verb and the table.
