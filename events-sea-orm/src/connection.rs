@@ -14,8 +14,8 @@ use crate::{
     events::Events,
     row_level_security::close,
     transaction::{
-        self, EventTransaction, InFlight, Inspected, Kind, Reply, Verb, Watch, all, check_on_pool, executed,
-        inspect, inspect_text, one, relations, run_callback, watches,
+        self, EventTransaction, InFlight, Inspected, Kind, Reply, Verb, Watch, all, check_on_pool,
+        check_tables, executed, inspect, inspect_text, one, relations, run_callback, watches,
     },
     withhold::{Sent, withhold_at_end},
 };
@@ -190,8 +190,8 @@ impl EventConnection {
             return Ok(if watches { Watch::of(inspected.care) } else { Watch::Nothing });
         }
         let catalog = relations::Catalog::Pool(self.events.pool());
-        relations::complete(&self.events, &mut inspected, catalog).await?;
-        check_on_pool(&inspected, backend, self.events.adoption())?;
+        let added = relations::complete(&self.events, &mut inspected, catalog).await?;
+        check_tables(&added, inspected.kind, self.events.adoption())?;
         Ok(Watch::Nothing)
     }
 }

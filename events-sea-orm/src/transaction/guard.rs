@@ -44,13 +44,17 @@ pub(crate) fn check_unannounced(inspected: &Inspected, adoption: Option<&Adoptio
         }
         _ => {}
     }
-    for table in &inspected.written {
-        if let Some(definition) = tracked::find(table) {
-            adoption::refuse(adoption, definition.object_type(), unannounced(definition, inspected.kind))?;
-        }
-    }
+    check_tables(&inspected.written, inspected.kind, adoption)?;
     if inspected.calls.is_some() {
         return adoption::refuse(adoption, "raw SQL", unknown(inspected));
+    }
+    Ok(())
+}
+
+/// Refuses a write of this kind to any of these tables that is tracked.
+pub(crate) fn check_tables(tables: &[Table], kind: Kind, adoption: Option<&Adoption>) -> Result<(), Refused> {
+    for definition in tables.iter().filter_map(tracked::find) {
+        adoption::refuse(adoption, definition.object_type(), unannounced(definition, kind))?;
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Relations {
     }
 }
 
-/// Adds to the tables that a statement writes what they stand for.
+/// Adds to the tables that a statement writes what they stand for, and returns what was added.
 ///
 /// # Errors
 /// [`Refused::UnknownSql`] for a view that the application may write and not look into; else the database's.
@@ -71,10 +71,10 @@ pub(crate) async fn complete(
     events: &Events,
     inspected: &mut Inspected,
     catalog: Catalog<'_>,
-) -> Result<(), DbErr> {
+) -> Result<Vec<Table>, DbErr> {
     let backend = events.backend();
     if !relations::may_stand_for_others(backend) || events.pool().is_mock_connection() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut found = Vec::new();
     for table in inspected.written.iter().chain(&inspected.named) {
@@ -87,12 +87,10 @@ pub(crate) async fn complete(
         };
         found.extend(stands_for);
     }
-    for table in found {
-        if !inspected.written.contains(&table) {
-            inspected.written.push(table);
-        }
-    }
-    Ok(guard::check_never(inspected, backend)?)
+    found.retain(|table| !inspected.written.contains(table));
+    inspected.written.extend(found.iter().cloned());
+    guard::check_never(inspected, backend)?;
+    Ok(found)
 }
 
 async fn look_up(

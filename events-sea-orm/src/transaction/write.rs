@@ -235,9 +235,9 @@ impl EventTransaction {
     /// Finds out what the tables that a statement writes stand for, and whether it may pass with that.
     pub(super) async fn complete(&self, busy: &Busy, inspected: &mut Inspected) -> Result<(), DbErr> {
         let catalog = relations::Catalog::Unit(self, busy);
-        relations::complete(&self.unit.events, inspected, catalog).await?;
+        let added = relations::complete(&self.unit.events, inspected, catalog).await?;
         match self.level.tally {
-            None => Ok(guard::check_unannounced(inspected, self.unit.events.adoption())?),
+            None => Ok(guard::check_tables(&added, inspected.kind, self.unit.events.adoption())?),
             Some(_) => Ok(()),
         }
     }
