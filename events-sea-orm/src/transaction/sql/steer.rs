@@ -84,6 +84,10 @@ impl Parser<'_> {
             }
         }
         match self.next {
+            // To somebody `select.a` may be a table.
+            Some(_) if self.next_after().is_some_and(|after| after.is_symbol(b'.')) && !describes => {
+                Err(EXPLAINS)
+            }
             Some(next) if next.is_any(QUERIES) || next.is_symbol(b'(') => self.query(),
             Some(Token::Word(word)) if describes && !is_any(word, WRITES) && !is_any(word, &["execute"]) => {
                 self.describe()

@@ -3,7 +3,10 @@
 use sea_orm::DbBackend;
 
 use super::{Does, Parsed, Parser, Table, Verb};
-use crate::backend::tokens::{Token, is_any};
+use crate::{
+    backend::tokens::{Token, is_any},
+    tracked,
+};
 
 /// Words that are names in no database, but begin something.
 const RESERVED: &[&str] = &[
@@ -143,6 +146,13 @@ impl Parser<'_> {
             && name.len() <= LONGEST
             && name.chars().all(|byte| plain(byte) || fits(byte))
             && !name.ends_with(' ');
-        if is_known { Ok(name.to_owned()) } else { Err(NAME) }
+        if is_known { Ok(name.to_owned()) } else { odd_name(name).ok_or(NAME) }
     }
+}
+
+/// A name of any signs, if a model has just this one for its table.
+fn odd_name(quoted: &str) -> Option<String> {
+    let meanings = [quoted.replace("\"\"", "\""), quoted.replace("``", "`")];
+    let known = tracked::known();
+    meanings.into_iter().find(|name| known.iter().any(|definition| definition.table() == name))
 }

@@ -40,6 +40,7 @@ fn writes_do_not_pass_for_reads() {
             "EXPLAIN ANALYZE WITH a AS (SELECT 1) DELETE FROM b",
             "EXPLAIN ANALYZE WITH a AS (DELETE FROM b RETURNING *) SELECT * FROM a",
             "EXPLAIN ANALYZE",
+            "ANALYZE SELECT.a",
             "EXPLAIN EXPLAIN ANALYZE DELETE FROM a",
             "EXPLAIN a FOR DELETE FROM b",
             "EXPLAIN EXECUTE a",
