@@ -29,7 +29,7 @@ async fn the_tables_stay_closed(db: Arc<TestDb>) {
     assert!(matches!(refusal(&error), Refused::OwnTable { .. }), "{error}");
     let text = error.to_string();
     assert!(
-        text.contains("`thread_messages` is append-only") && text.contains("use `Thread::post`"),
+        text.contains("`thread_messages` is written by this library alone: use `Thread::post`"),
         "{text}"
     );
     let inside =
