@@ -260,3 +260,40 @@ fn what_a_function_makes_of_a_value_is_recorded() {
     let snapshot = serde_json::to_value(model.snapshot().unwrap()).unwrap();
     assert_eq!(snapshot, json!({ "text": 4, "theme": "light", "number": 42, "name": "a" }));
 }
+
+mod digests {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    use super::Settings;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "digests")]
+    #[tracked(team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i32,
+        #[track(digest, label = "contract")]
+        pub text: String,
+        #[track(digest, rename = "picture", renamed_from = "image")]
+        pub bytes: Option<Vec<u8>>,
+        #[track(digest)]
+        pub settings: Settings,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+#[test]
+fn a_digest_is_recorded_of_a_value_of_any_type() {
+    let settings = Settings { dark: true };
+    let model = digests::Model { id: 1, text: "four".to_owned(), bytes: None, settings };
+    let snapshot = serde_json::to_value(model.snapshot().unwrap()).unwrap();
+    assert_eq!(
+        (&snapshot["text"]["length"], &snapshot["picture"], &snapshot["settings"]["length"]),
+        (&json!(4), &serde_json::Value::Null, &json!(r#"{"dark":true}"#.len()))
+    );
+    let field = &digests::Model::definition().fields()[1];
+    assert_eq!((field.name(), field.earlier_name(), field.is_digested()), ("picture", Some("image"), true));
+}
