@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use events_sea_orm::{
-    ActiveModelEvents, Context, Event, EventConnection, Events, Refused,
+    ActiveModelEvents, Context, Event, EventConnection, Events, ModelEvents, Refused, event,
     sea_orm::prelude::{TimeDate, TimeDateTime, TimeTime, Uuid},
     value::{ValueError, from_json},
 };
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ModelTrait, Set, TransactionTrait,
-    Unchanged, Value,
+    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ModelTrait, QueryOrder, Set, SqlErr,
+    TransactionTrait, Unchanged, Value,
 };
 use serde_json::{Value as Json, json};
 use tests::TestDb;
@@ -25,6 +25,7 @@ tests::conformance! {
     nul_is_refused_and_nothing_half_happens,
     json_that_could_not_be_read_back_is_refused,
     times_have_the_digits_that_the_database_keeps,
+    keys_are_as_fine_as_the_database_keeps_them,
     json_in_another_spelling_is_no_change,
 }
 
@@ -181,6 +182,61 @@ async fn times_have_the_digits_that_the_database_keeps(db: Arc<TestDb>) {
         let stored: Value = stored.get(column);
         assert_eq!(from_json(&change["new"], &stored.as_null()).unwrap(), stored);
     }
+}
+
+mod moment {
+    use events_sea_orm::Tracked;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "moments")]
+    #[tracked(object_type = "moment", team = context)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub at: DateTime,
+        #[track]
+        pub title: String,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+/// Two keys that differ by a nanosecond are two objects on SQLite, and one key elsewhere.
+async fn keys_are_as_fine_as_the_database_keeps_them(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let at = match db.db.get_database_backend() {
+        DbBackend::Sqlite => "datetime_text",
+        DbBackend::Postgres => "timestamp",
+        _ => "datetime(6)",
+    };
+    let table = format!("CREATE TABLE moments (at {at} PRIMARY KEY, title varchar(9) NOT NULL)");
+    db.db.execute_unprepared(&table).await.unwrap();
+    let connection = Events::builder(db.db.clone()).build().await.unwrap().connection(Context::team(7));
+    let moment = |nanos: u32, title: &str| {
+        let at = date(2026, 11, 23).and_hms_nano_opt(1, 2, 3, nanos).unwrap();
+        moment::ActiveModel { at: Set(at), title: Set(title.to_owned()) }
+    };
+    moment(123_456_001, "first").create_with_event(&connection).await.unwrap();
+    let second = moment(123_456_002, "second").create_with_event(&connection).await;
+    if db.db.get_database_backend() != DbBackend::Sqlite {
+        assert!(matches!(second.unwrap_err().sql_err(), Some(SqlErr::UniqueConstraintViolation(_))));
+        assert_eq!(db.log().await[0].object_id.as_deref(), Some("2026-11-23T01:02:03.123456"));
+        return;
+    }
+    let second = second.unwrap();
+    moment(123_456_002, "changed").update_with_event(&connection).await.unwrap();
+    let ids = async |of: moment::Model| {
+        let timeline = connection.timeline(&of).all().await.unwrap();
+        let object_id = |event: event::Model| (event.event_type, event.object_id.unwrap());
+        timeline.into_iter().map(object_id).collect::<Vec<_>>()
+    };
+    let of = |event_type: &str, nanos: u32| (event_type.to_owned(), format!("2026-11-23T01:02:03.{nanos}"));
+    assert_eq!(ids(second).await, [of("UPDATED", 123_456_002), of("CREATED", 123_456_002)]);
+    let first = moment::Entity::find().order_by_asc(moment::Column::At).one(&db.db).await.unwrap().unwrap();
+    assert_eq!(ids(first.clone()).await, [of("CREATED", 123_456_001)]);
+    first.delete_with_event(&connection).await.unwrap();
+    assert_eq!(db.log().await[3].event_data["final_values"], json!({"title": "first"}));
 }
 
 /// Somebody else wrote the same document with blanks and its keys the other way round.
