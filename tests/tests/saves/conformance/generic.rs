@@ -58,6 +58,55 @@ async fn a_unit_on_a_mock_asks_for_nothing_of_its_own() {
     }
 }
 
+/// SeaORM says of no transaction that it is a mock's. So a save in a plain one is refused as on any database, before it uses up
+/// an answer of the mock; a unit of work and a scope record it, and the mock answers what they send.
+#[tokio::test]
+async fn transactions_of_a_mock_need_a_context() {
+    let row = campaign::Model {
+        id: 1,
+        team_id: Some(TEAM),
+        name: "a".to_owned(),
+        status: campaign::Status::Draft,
+        budget: 100,
+        api_key: "key-a".to_owned(),
+        notes: None,
+    };
+    let written = sea_orm::MockExecResult { last_insert_id: 0, rows_affected: 1 };
+    let mock = || {
+        MockDatabase::new(DatabaseBackend::Postgres)
+            .append_query_results([[row.clone()], [row.clone()]])
+            .append_exec_results([written.clone()])
+            .into_connection()
+    };
+    let plain = mock().begin().await.unwrap();
+    assert!(!plain.is_mock_connection());
+    let error = new_campaign("a").insert(&plain).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NoContext { .. }), "{error}");
+    assert_eq!(
+        campaign::Entity::find().one(&plain).await.unwrap(),
+        Some(row.clone()),
+        "no answer is used up"
+    );
+
+    let db = mock();
+    let events = Events::builder(db.clone()).build().await.unwrap();
+    let txn = events.connection(context()).begin().await.unwrap();
+    assert_eq!(new_campaign("a").insert(&txn).await.unwrap(), row);
+    txn.commit().await.unwrap();
+    assert!(format!("{:?}", db.into_transaction_log()).contains("INSERT INTO \\\"events\\\""));
+
+    let db = mock();
+    let events = Events::builder(db.clone()).build().await.unwrap();
+    let saved = events.scope(context(), async {
+        let txn = db.begin().await?;
+        let saved = new_campaign("a").insert(&txn).await?; // and the row is read for its event
+        txn.commit().await?;
+        Ok::<_, DbErr>(saved)
+    });
+    assert_eq!(saved.await.unwrap().unwrap(), row);
+    assert!(format!("{:?}", db.into_transaction_log()).contains("INSERT INTO \\\"events\\\""));
+}
+
 async fn raise(db: &impl ConnectionTrait, id: i32, budget: i64) -> Result<campaign::Model, DbErr> {
     let mut active = campaign::Entity::find_by_id(id).one(db).await?.unwrap().into_active_model();
     active.budget = Set(budget);
