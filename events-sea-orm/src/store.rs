@@ -5,6 +5,8 @@ pub mod event;
 mod object_id;
 mod rows;
 
+#[cfg(feature = "notifications")]
+pub(crate) use self::object_id::is_digest;
 pub use self::object_id::stored_object_id;
 
 use std::fmt::Write;

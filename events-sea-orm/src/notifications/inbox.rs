@@ -14,7 +14,14 @@ use sea_orm::{
 };
 
 use super::{Topic, notification, preference, store};
-use crate::{backend, error::Refused, saves::Target, team, transaction::EventTransaction};
+use crate::{
+    backend,
+    error::Refused,
+    saves::Target,
+    store::{event, is_digest},
+    team,
+    transaction::EventTransaction,
+};
 
 /// The notifications and preferences of one user in one team.
 ///
@@ -76,14 +83,17 @@ impl List {
         self
     }
 
-    /// Reads them, the newest first.
+    /// Reads them, the newest first. An `object_id` of more than 191 characters is read from its event, and is given as its
+    /// table has it if that is no longer there.
     ///
     /// # Errors
     /// See [`Inbox`].
     pub async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<notification::Model>, DbErr> {
         self.inbox.check_team(db)?;
         let find = notification::Entity::find().filter(self.of);
-        find.order_by_desc(notification::Column::Id).limit(self.limit).all(db).await
+        let mut list = find.order_by_desc(notification::Column::Id).limit(self.limit).all(db).await?;
+        self.inbox.make_ids_whole(&mut list, db).await?;
+        Ok(list)
     }
 }
 
@@ -96,6 +106,29 @@ impl Inbox {
     fn own(&self) -> Condition {
         use notification::Column;
         Condition::all().add(Column::TeamId.eq(&*self.team_id)).add(Column::UserId.eq(&*self.user_id))
+    }
+
+    /// A long identifier stands in the table by its digest, and whole in its event.
+    async fn make_ids_whole<C: ConnectionTrait>(
+        &self,
+        list: &mut [notification::Model],
+        db: &C,
+    ) -> Result<(), DbErr> {
+        let is_long = |it: &&mut notification::Model| it.object_id.as_deref().is_some_and(is_digest);
+        let long: Vec<_> = list.iter_mut().filter(is_long).collect();
+        if long.is_empty() {
+            return Ok(());
+        }
+        let of_team = event::Entity::find().filter(event::Column::TeamId.eq(&*self.team_id));
+        let ids = long.iter().map(|it| it.event_id);
+        let events = of_team.filter(event::Column::Id.is_in(ids)).all(db).await?;
+        let events: BTreeMap<_, _> = events.iter().map(|event| (event.id, event)).collect();
+        for it in long {
+            let Some(event) = events.get(&it.event_id) else { continue };
+            let object = event.to_event().map_err(Refused::from)?.object;
+            it.object_id = object.map(|object| object.object_id).or_else(|| it.object_id.take());
+        }
+        Ok(())
     }
 
     fn own_unread(&self) -> Condition {

@@ -22,7 +22,8 @@ pub struct Model {
     pub event_type: String,
     /// What kind of object it happened to.
     pub object_type: Option<String>,
-    /// Which object.
+    /// Which object. The table has a key of more than 191 characters as [`stored_object_id`](crate::stored_object_id) does;
+    /// an [`Inbox`](super::Inbox) gives it whole.
     pub object_id: Option<String>,
     /// Who did it.
     pub actor_id: Option<String>,
@@ -33,7 +34,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// What it happened to.
+    /// What it happened to. Of a row that did not come from an [`Inbox`](super::Inbox) a key of more than 191 characters is not
+    /// the object's own, and nothing is found by it: its event is found by `event_id`.
     pub fn object(&self) -> Option<ObjectRef> {
         Some(ObjectRef::new(self.object_type.as_deref()?, self.object_id.as_deref()?))
     }

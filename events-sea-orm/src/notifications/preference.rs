@@ -20,7 +20,7 @@ pub struct Model {
     pub event_type: String,
     /// About objects of this type; the empty text is about anything and nothing.
     pub object_type: String,
-    /// About this object; the empty text is every one.
+    /// About this object, as [`stored_object_id`](crate::stored_object_id) has it; the empty text is every one.
     pub object_id: String,
     /// Whether they are wanted.
     pub wanted: bool,

@@ -43,7 +43,7 @@ pub fn stored_object_id(object_id: &str) -> Cow<'_, str> {
 }
 
 /// Whether the text is in the form of a long identifier.
-fn is_digest(stored: &str) -> bool {
+pub(crate) fn is_digest(stored: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let digest = stored.len().checked_sub(DIGITS).filter(|start| stored.is_char_boundary(*start));
     digest.is_some_and(|start| stored[..start].ends_with(MARK) && stored[start..].bytes().all(is_digit))

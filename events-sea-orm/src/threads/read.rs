@@ -96,6 +96,13 @@ impl From<PostError> for DbErr {
     }
 }
 
+/// The thread of this row of the `threads` table.
+impl From<thread::Model> for Thread {
+    fn from(row: thread::Model) -> Self {
+        Self { key: Key::of_row(row) }
+    }
+}
+
 impl Thread {
     /// The thread of this object of this team, in no scope.
     pub fn of(team: impl Display, object: ObjectRef) -> Self {

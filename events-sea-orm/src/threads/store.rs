@@ -55,7 +55,7 @@ impl Key {
         Ok(ThreadRef::of(object).scoped(&self.scope).check()?)
     }
 
-    fn of_row(row: thread::Model) -> Self {
+    pub(super) fn of_row(row: thread::Model) -> Self {
         let thread::Model { team_id, object_type, object_id, scope, .. } = row;
         Self { team_id, object_type, object_id, scope }
     }

@@ -15,7 +15,8 @@ pub struct Model {
     pub team_id: String,
     /// What kind of object it is about.
     pub object_type: String,
-    /// Which object.
+    /// Which object, as [`stored_object_id`](crate::stored_object_id) has it: a key of more than 191 characters is its beginning
+    /// and a digest, by which [`Thread::of`](super::Thread::of) would find nothing. `Thread::from` the row does.
     pub object_id: String,
     /// The part of it that it is in; the empty text for none, so that there is one such thread of an object and no more.
     pub scope: String,

@@ -15,6 +15,7 @@ use tests::{TEAM, TestDb, context, refusal};
 
 mod entities;
 mod keys;
+mod long_keys;
 mod messages;
 mod own;
 mod posting;
