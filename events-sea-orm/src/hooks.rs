@@ -130,7 +130,8 @@ where
             key = set_key(&mut active, scope::draw_team_key(definition, db).await?);
         }
         let (team, states) = (set_team(&active, definition), set_states(&active, definition));
-        scope::before(definition, kind, key, team, &states, db).await?;
+        let sizes = sizes_of(&active, definition, kind);
+        scope::before(definition, kind, key, team, &states, &sizes, db).await?;
         return Ok(active);
     }
     let object_type = definition.object_type();

@@ -181,7 +181,7 @@ impl<'a> Recorder<'a> {
             check_identifier("object type", self.definition.object_type())?;
             check_object_id("object id", &object_id)?;
             for (_, event) in &payloads {
-                size::check_event(self.definition, change.row(), event, self.limit)?;
+                size::check_event(self.definition, change.row(), event.len() + context.len(), self.limit)?;
             }
         }
         Ok(payloads.into_iter().map(move |(event_type, event_data)| Recorded {
@@ -231,6 +231,7 @@ pub(crate) fn emitted(
     team: &TeamScope,
     context: &Context,
     unit_id: Uuid,
+    limit: usize,
 ) -> Result<Event, Refused> {
     let event_type = new.event_type?;
     let known = new.subject.as_ref().and_then(|subject| subject.team.clone()).or(new.team);
@@ -263,7 +264,9 @@ pub(crate) fn emitted(
         thread.check()?;
         thread.put_into(&mut stored_context);
     }
-    value::check_json(&new.event_data).map_err(|source| Refused::Value {
+    let checked =
+        value::check_json(&new.event_data).and_then(|()| size::fits(size::json_size(&new.event_data), limit));
+    checked.map_err(|source| Refused::Value {
         object_type: event_type.to_string(),
         field: "event_data".to_owned(),
         source,

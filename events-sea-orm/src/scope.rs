@@ -20,7 +20,7 @@ use crate::{
     error::Refused,
     events::Events,
     observe,
-    record::{self, Change, Recorded, Recorder},
+    record::{self, Change, Recorded, Recorder, Sizes},
     row_level_security::new_team,
     store,
     tracked::{self, Definition, RowImage, TeamSource},
@@ -215,6 +215,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
     key: Option<Vec<Value>>,
     set_team: Option<Value>,
     set_states: &[(usize, Value)],
+    sizes: &Sizes,
     db: &C,
 ) -> Result<(), DbErr> {
     let scope = current(definition.object_type())?;
@@ -265,6 +266,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
         Some(Err(refused)) => return Err(refused.into()),
         _ => {}
     }
+    sizes.check(definition, kind, old.as_ref(), scope.events.event_limit())?;
     if let (Kind::Update, Some(old)) = (kind, &old) {
         // Found out after the save it would be too late: a transaction of the application's own cannot be poisoned.
         if let (Some(team), false) = (set_team, definition.is_team()) {

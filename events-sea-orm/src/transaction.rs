@@ -208,7 +208,8 @@ impl EventTransaction {
 
     /// The event as it will be written, if it can be.
     fn check_emit(&self, event: NewEvent) -> Result<Event, DbErr> {
-        Ok(record::emitted(event, &self.team_scope(), &self.unit.context, self.unit.id)?)
+        let limit = self.unit.events.event_limit();
+        Ok(record::emitted(event, &self.team_scope(), &self.unit.context, self.unit.id, limit)?)
     }
 
     /// Moves a state field to `new` and records why.

@@ -1,7 +1,9 @@
 //! How much of an event a value takes: an event that no statement can carry is refused before its row is written.
 
+use std::io;
+
 use sea_orm::Value;
-use serde_json::Value as Json;
+use serde::Serialize;
 
 use super::RowImage;
 use crate::{
@@ -20,32 +22,33 @@ const FRAME: usize = 16 << 10;
 /// How much of an event this value takes, if that is much.
 fn of(value: &Value) -> Option<usize> {
     let size = match value {
-        Value::String(Some(text)) => text_size(text),
+        // An escaped letter takes up to six.
+        Value::String(Some(text)) if text.len() * 6 > LARGE => json_size(text),
         Value::Bytes(Some(bytes)) => bytes.len().div_ceil(3) * 4,
-        Value::Json(Some(json)) => json_size(json),
+        Value::Json(Some(json)) => json_size(json.as_ref()),
         _ => 0,
     };
     (size > LARGE).then_some(size)
 }
 
-fn text_size(text: &str) -> usize {
-    if text.len() <= LARGE {
-        return text.len();
-    }
-    let escaped = text.bytes().map(|byte| match byte {
-        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
-        0..0x20 => 6,
-        _ => 1,
-    });
-    escaped.sum()
+/// How many bytes this is as JSON, without writing it anywhere.
+pub(super) fn json_size(value: &impl Serialize) -> usize {
+    let mut counted = Counted(0);
+    // Neither counting nor a value of JSON fails.
+    let _ = serde_json::to_writer(&mut counted, value);
+    counted.0
 }
 
-fn json_size(json: &Json) -> usize {
-    match json {
-        Json::String(text) => text_size(text),
-        Json::Array(items) => items.iter().map(|item| json_size(item) + 1).sum(),
-        Json::Object(fields) => fields.iter().map(|(key, value)| key.len() + json_size(value) + 4).sum(),
-        _ => 8,
+struct Counted(usize);
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -86,28 +89,27 @@ impl Sizes {
 
 fn check(definition: &Definition, sizes: &[(usize, usize)], limit: usize) -> Result<(), Refused> {
     let size: usize = sizes.iter().map(|(_, size)| size).sum();
-    match sizes.iter().max_by_key(|(_, size)| *size) {
-        Some((place, _)) if size + FRAME > limit => {
-            let source = ValueError::TooLarge { size, limit: limit.saturating_sub(FRAME) };
-            Err(definition.value_error(definition.fields()[*place].name(), source))
-        }
-        _ => Ok(()),
-    }
+    let Some((place, _)) = sizes.iter().max_by_key(|(_, size)| *size) else { return Ok(()) };
+    fits(size, limit).map_err(|source| definition.value_error(definition.fields()[*place].name(), source))
 }
 
-/// Refuses an event that was made of this row, if no statement can carry it.
+/// Refuses an event of this size that was made of this row, if no statement can carry it.
 pub(super) fn check_event(
     definition: &Definition,
     row: &RowImage,
-    event: &str,
+    size: usize,
     limit: usize,
 ) -> Result<(), Refused> {
-    if event.len() + FRAME <= limit {
-        return Ok(());
-    }
-    let of_place = |(place, value): (usize, &Value)| (place, of(value).unwrap_or_default());
-    let largest = row.values.iter().enumerate().map(of_place).max_by_key(|(_, size)| *size);
-    let name = largest.map_or("event_data", |(place, _)| definition.fields()[place].name());
-    let source = ValueError::TooLarge { size: event.len(), limit: limit.saturating_sub(FRAME) };
+    let Err(source) = fits(size, limit) else { return Ok(()) };
+    let fields = definition.fields().iter().zip(&row.values);
+    let in_event = fields.filter(|(field, _)| !field.is_redacted() && !field.is_digested());
+    let largest = in_event.max_by_key(|(_, value)| of(value).unwrap_or_default());
+    let name = largest.map_or("event_data", |(field, _)| field.name());
     Err(definition.value_error(name, source))
+}
+
+/// Refuses what no event can hold.
+pub(super) fn fits(size: usize, limit: usize) -> Result<(), ValueError> {
+    let limit = limit.saturating_sub(FRAME);
+    if size > limit { Err(ValueError::TooLarge { size, limit }) } else { Ok(()) }
 }
