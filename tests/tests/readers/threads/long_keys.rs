@@ -63,6 +63,7 @@ async fn set_up(db: &TestDb) -> (EventConnection, [String; 2]) {
     db.db.execute(&schema.create_table_from_entity(leaf::Entity)).await.unwrap();
     let linus = async |_: &EventTransaction, _: &Event| Ok(vec!["linus".to_owned()]);
     let events = Events::builder(db.db.clone())
+        .without_registered_consumers()
         .consumer(Threads::new())
         .consumer(Notifications::new(linus))
         .build()
