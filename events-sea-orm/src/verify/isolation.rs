@@ -288,7 +288,7 @@ impl fmt::Display for IsolationFinding {
                  transaction, named with `all_teams_role`"
             ),
             Self::NoPolicy { role, .. } => {
-                write!(f, "no policy is for the role `{role}`, which sees and writes nothing: {CONNECT}, or a member of it")
+                write!(f, "no policy is for the role `{role}`, which sees and writes nothing: {CONNECT}, or a member that inherits from it")
             }
             Self::Right { table, role, right, .. } => {
                 write!(f, "`{role}` has the right {right} on `{table}`, which only its owner should have: take it away")

@@ -62,6 +62,17 @@ impl Memberships {
         statements
     }
 
+    /// The statement after which `member` inherits from `role`. To grant again what it is a member of changes nothing.
+    pub(crate) fn inherit(&self, member: &str, role: &str) -> String {
+        let grant = format!("GRANT {} TO {}", identifier(role), identifier(member));
+        let mut granted = self.0.iter().filter(|of| of.member == member && of.role == role && !of.inherits);
+        match granted.next() {
+            Some(of) if of.is_per_grant => format!("{grant} WITH INHERIT TRUE"),
+            Some(_) => format!("ALTER ROLE {} INHERIT", identifier(member)),
+            None => grant,
+        }
+    }
+
     /// The grants of the membership that leads from one to the other and should not.
     fn wrong<'a>(
         &'a self,
@@ -127,6 +138,16 @@ mod tests {
             is_per_grant,
         };
         Memberships(edges.iter().map(edge).collect())
+    }
+
+    #[test]
+    fn a_member_that_inherits_nothing_is_made_to_inherit() {
+        let nobody = memberships(&[], false);
+        assert_eq!(nobody.inherit("login", "app"), r#"GRANT "app" TO "login""#);
+        let old = memberships(&[("login", "app", false)], false);
+        assert_eq!(old.inherit("login", "app"), r#"ALTER ROLE "login" INHERIT"#);
+        let new = memberships(&[("login", "app", false)], true);
+        assert_eq!(new.inherit("login", "app"), r#"GRANT "app" TO "login" WITH INHERIT TRUE"#);
     }
 
     #[test]

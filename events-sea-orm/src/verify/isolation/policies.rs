@@ -6,7 +6,6 @@ use crate::backend::isolation::{
     expression::setting_compared,
     inspect::Policy,
     policy::{drop_one, is_all_teams, team_expression},
-    sql::identifier,
 };
 
 pub(super) fn findings(found: &Found, setting: &str) -> Vec<IsolationFinding> {
@@ -145,8 +144,7 @@ fn of_connection(found: &Found, setting: &str) -> Option<IsolationFinding> {
     let reaching: Vec<_> =
         on_events(found).filter(|policy| policy.reaches().contains(&role.as_str())).collect();
     if reaching.is_empty() {
-        let mend =
-            found.role(Kind::App).map(|app| format!("GRANT {} TO {};", identifier(app), identifier(&role)));
+        let mend = found.role(Kind::App).map(|app| found.memberships.inherit(&role, app) + ";");
         return Some(IsolationFinding::NoPolicy { role, mend });
     }
     let sees_all = reaching
