@@ -20,7 +20,7 @@ use crate::value::Kind;
 pub(crate) fn read(row: &QueryResult, name: &str, kind: Kind) -> Result<Value, DbErr> {
     #[cfg(feature = "postgres")]
     if let Some(row) = row.try_as_pg_row() {
-        return postgres::read(row, name).map_err(query_error);
+        return postgres::read(row, name, kind).map_err(query_error);
     }
     #[cfg(feature = "mysql")]
     if let Some(row) = row.try_as_mysql_row() {

@@ -249,10 +249,6 @@ fn decimals(name: &'static str, backend: DbBackend, texts: &[&str]) -> Case {
     let values: Vec<_> = texts.iter().map(|text| decimal(text)).collect();
     match backend {
         DbBackend::Sqlite => column_as_stored(name, values),
-        DbBackend::Postgres => {
-            let text = |value: Decimal| if value.is_zero() { "0".to_owned() } else { value.to_string() };
-            column(name, values.into_iter().map(|value| (value, json!(text(value)))))
-        }
         _ => column(name, values.into_iter().zip(texts.iter().map(|text| json!(text)))),
     }
 }
@@ -278,6 +274,11 @@ async fn decimals_go_both_ways(db: Arc<TestDb>) {
             decimals("whole", backend, &whole),
         ]
     );
+    if backend == DbBackend::Postgres {
+        let has_digits =
+            |event: &events_sea_orm::event::Model| event.event_data["changes"]["price"]["old"] == "0.00";
+        assert!(db.log().await.iter().any(has_digits), "what SQL reads");
+    }
 }
 
 async fn decimals_of_any_scale(db: Arc<TestDb>) {

@@ -26,6 +26,8 @@ pub(super) fn read(row: &MySqlRow, name: &str, kind: Kind) -> Result<Value, Erro
         });
     }
     Ok(match stored.as_str() {
+        // As the entity's `f64` has it.
+        "FLOAT" if kind == Kind::Double => f64::from(decode::<f32>(row, name)?).into(),
         "FLOAT" => decode::<f32>(row, name)?.into(),
         "DOUBLE" => decode::<f64>(row, name)?.into(),
         "DECIMAL" => match text(decode(row, name)?) {

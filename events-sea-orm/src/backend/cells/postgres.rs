@@ -15,8 +15,9 @@ use sea_orm::{
 };
 
 use super::{NULL, decimal, json, text};
+use crate::value::Kind;
 
-pub(super) fn read(row: &PgRow, name: &str) -> Result<Value, Error> {
+pub(super) fn read(row: &PgRow, name: &str, kind: Kind) -> Result<Value, Error> {
     let value = row.try_get_raw(name)?;
     if value.is_null() {
         return Ok(NULL);
@@ -36,6 +37,8 @@ pub(super) fn read(row: &PgRow, name: &str) -> Result<Value, Error> {
         "INT4" => decode::<i32>(value)?.into(),
         "INT8" => decode::<i64>(value)?.into(),
         "OID" => decode::<sea_orm::sqlx::postgres::types::Oid>(value)?.0.into(),
+        // One byte, which an `i8` is kept in.
+        "\"CHAR\"" if kind == Kind::Integer => decode::<i8>(value)?.into(),
         "FLOAT4" => decode::<f32>(value)?.into(),
         "FLOAT8" => decode::<f64>(value)?.into(),
         "NUMERIC" => numeric(held).map_or_else(|| held.to_vec().into(), decimal),

@@ -129,7 +129,7 @@ pub async fn other_team(world: &World) {
     world.failed(world.vault().insert(&txn).await);
     world.failed(changed.clone().update(&txn).await);
     world.failed(txn.emit(Event::custom("x").about(&stored)).await);
-    world.failed(stored.delete(&txn).await);
+    assert_eq!(stored.delete(&txn).await.unwrap().rows_affected, 0, "as of a row that is not there");
     txn.commit().await.unwrap();
     let txn = world.events.begin(Context::all_teams("ada", "moves it")).await.unwrap();
     world.failed(ActiveModel { team_id: Set(8), ..changed }.update(&txn).await);

@@ -151,9 +151,12 @@ async fn set_up(db: &TestDb) -> EventConnection {
         }
     };
     let jsonb = if db.db.get_database_backend() == DbBackend::Postgres { "jsonb" } else { json };
+    // Whatever the server takes where none is named.
+    let any_text =
+        if db.db.get_database_backend() == DbBackend::MySql { " CHARACTER SET utf8mb4" } else { "" };
     let sql = format!(
         "CREATE TABLE items (id integer PRIMARY KEY, team_id integer NOT NULL, status varchar(16), mood {mood}, settings {jsonb}, \
-         document {json}, title varchar(191), size integer, note text, body text, gone_at {time})"
+         document {json}, title varchar(191), size integer, note text, body text, gone_at {time}){any_text}"
     );
     db.db.execute_unprepared(&sql).await.unwrap();
     Events::builder(db.db.clone()).build().await.unwrap().connection(Context::team(7).actor("ada"))
