@@ -66,7 +66,7 @@ use crate::{
 /// It goes wherever SeaORM takes a connection. Rows and events commit together or not at all. Dropping it rolls back.
 ///
 /// A database error, a write that was dropped half way, or a failing consumer *poisons* it: it sends nothing more and
-/// `commit` refuses. What may fail goes into a nested [`begin`](TransactionTrait::begin), whose rollback leaves the
+/// `commit` refuses. What may fail goes into a nested [`begin`](sea_orm::TransactionTrait::begin), whose rollback leaves the
 /// parent healthy.
 ///
 /// # Examples
