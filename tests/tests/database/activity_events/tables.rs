@@ -51,7 +51,7 @@ pub async fn single(db: &TestDb, table: &str) {
     events_sea_orm::migration::up(&db.db).await.unwrap();
     let db = &db.db;
     let key = one_of(db, ["bigint", "bigint", "integer"]);
-    let json = one_of(db, ["json", "longtext", "text"]);
+    let json = one_of(db, ["json", "longtext CHARACTER SET utf8mb4", "text"]);
     let time = one_of(db, ["timestamp", "datetime", "text"]);
     run(db, &format!(
         "CREATE TABLE {table} (id {key} NOT NULL PRIMARY KEY, team_id integer NOT NULL, event_type varchar(80) NOT NULL, \
