@@ -20,7 +20,7 @@ pub(crate) mod tokens;
 pub(crate) mod watch;
 pub(crate) mod words;
 
-pub(crate) use self::watch::{counts_writes, is_servers_table};
+pub(crate) use self::watch::{counts_values, counts_writes, is_servers_table};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr,

@@ -15,7 +15,7 @@ use crate::{
     row_level_security::close,
     transaction::{
         self, EventTransaction, InFlight, Inspected, Kind, Reply, Verb, Watch, all, check_on_pool,
-        check_tables, executed, inspect, inspect_text, one, relations, run_callback, watches,
+        check_tables, check_values, executed, inspect, inspect_text, one, relations, run_callback, watches,
     },
     withhold::{Sent, withhold_at_end},
 };
@@ -79,7 +79,7 @@ impl ConnectionTrait for EventConnection {
             // One prepared statement: the server refuses a second one.
             return self.execute_checked(inspected, Statement::from_string(self.backend(), sql)).await;
         }
-        self.check(inspected).await?;
+        self.check(inspected, None).await?;
         let sent = Sent::of(&Statement::from_string(self.backend(), sql));
         let db = self.open().await?;
         let result = db.execute_unprepared(sql).await.map_err(|error| sent.withhold(error))?;
@@ -136,7 +136,7 @@ impl EventConnection {
     }
 
     async fn execute_checked(&self, inspected: Inspected, stmt: Statement) -> Result<ExecResult, DbErr> {
-        let watch = self.check(inspected).await?;
+        let watch = self.check(inspected, Some(&stmt)).await?;
         if watch != Watch::Nothing {
             return executed(self.watched(watch, Verb::Execute, stmt).await?);
         }
@@ -150,7 +150,7 @@ impl EventConnection {
         inspected: Inspected,
         stmt: Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let watch = self.check(inspected).await?;
+        let watch = self.check(inspected, Some(&stmt)).await?;
         if watch != Watch::Nothing {
             return one(self.watched(watch, Verb::QueryOne, stmt).await?);
         }
@@ -164,7 +164,7 @@ impl EventConnection {
         inspected: Inspected,
         stmt: Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let watch = self.check(inspected).await?;
+        let watch = self.check(inspected, Some(&stmt)).await?;
         if watch != Watch::Nothing {
             return all(self.watched(watch, Verb::QueryAll, stmt).await?);
         }
@@ -182,9 +182,10 @@ impl EventConnection {
     }
 
     /// How a statement is sent, if it may go to the pool: nothing is announced there.
-    async fn check(&self, mut inspected: Inspected) -> Result<Watch, DbErr> {
+    async fn check(&self, mut inspected: Inspected, stmt: Option<&Statement>) -> Result<Watch, DbErr> {
         let backend = self.backend();
         check_on_pool(&inspected, backend, self.events.adoption())?;
+        stmt.map_or(Ok(()), check_values)?;
         if inspected.kind == Kind::Read {
             let watches = watches(backend, inspected.care) && !self.events.pool().is_mock_connection();
             return Ok(if watches { Watch::of(inspected.care) } else { Watch::Nothing });

@@ -41,7 +41,7 @@ pub(crate) use self::{
     callbacks::run_callback,
     connection::{all, executed, one},
     end::run,
-    guard::{check_on_pool, check_tables},
+    guard::{check_on_pool, check_tables, check_values},
     in_flight::{InFlight, begin, commit},
     level::{Announcement, Caller},
     sql::Table,

@@ -76,18 +76,29 @@ impl Sent {
 
     fn may_be_of(&self, redacting: &[&Definition], error: &DbErr) -> bool {
         let sql = self.sql.to_ascii_lowercase();
-        // What a trigger, cascade or function wrote is named by the error alone.
-        let table = database_error(error).and_then(DatabaseError::table);
+        // What a trigger, a cascade, a partition or a constraint that was deferred says of a table that is not in the
+        // statement, nobody can tell whose it is.
+        let table = database_error(error).and_then(DatabaseError::table).map(str::to_ascii_lowercase);
+        if table.is_some_and(|table| !is_named(&sql, &table)) {
+            return true;
+        }
+        // Its message, detail and context: a foreign key names the other table, a trigger its statement.
+        let said = database_error(error).map(|error| format!("{error:?}").to_ascii_lowercase());
         let names = |definition: &&Definition| {
-            is_named(&sql, &definition.table().to_ascii_lowercase())
-                || table.is_some_and(|table| table.eq_ignore_ascii_case(definition.table()))
+            let table = definition.table().to_ascii_lowercase();
+            is_named(&sql, &table) || said.as_ref().is_some_and(|said| is_named(said, &table))
         };
         // `U&"\0063ampaigns"` may be any name, and code that names no table may write to any.
         sql.contains("u&\"") || redacting.iter().any(names) || {
             let inspected = inspect_text(&self.sql, self.backend, &[]);
-            inspected.is_opaque() || inspected.kind == Kind::Unknown
+            inspected.is_opaque() || inspected.kind == Kind::Unknown || checks_what_was_deferred(&sql)
         }
     }
+}
+
+/// `SET CONSTRAINTS` looks at rows that were written before it.
+fn checks_what_was_deferred(sql: &str) -> bool {
+    is_named(sql, "set") && is_named(sql, "constraints")
 }
 
 /// Whether a text has this name, not as a part of a longer one. In strings too: they may be run.

@@ -46,6 +46,7 @@ pub(crate) struct Tokens<'a> {
     /// PostgreSQL: the last token was a string with escapes, which the next line may continue.
     escaped: bool,
     uncertain: bool,
+    commented: bool,
 }
 
 /// What a backslash in quotes does.
@@ -71,13 +72,18 @@ impl<'a> Tokens<'a> {
             DbBackend::MySql => Dialect::MySql,
             _ => Dialect::Sqlite,
         };
-        Self { sql, at: 0, dialect, escaped: false, uncertain: sql.contains('\0') }
+        Self { sql, at: 0, dialect, escaped: false, uncertain: sql.contains('\0'), commented: false }
     }
 
     /// Whether the text so far can be understood in more than one way: a quote or a comment without an end, SQL in a
     /// comment that only some servers run, or quotes that settings end at different places.
     pub(crate) fn is_uncertain(&self) -> bool {
         self.uncertain
+    }
+
+    /// Whether a comment was passed over so far.
+    pub(crate) fn has_comment(&self) -> bool {
+        self.commented
     }
 
     fn byte(&self, ahead: usize) -> Option<u8> {
@@ -118,12 +124,14 @@ impl<'a> Tokens<'a> {
     }
 
     fn skip_line(&mut self) {
+        self.commented = true;
         let ends = |byte: &u8| *byte == b'\n' || (*byte == b'\r' && self.dialect == Dialect::Postgres);
         let line = self.sql.as_bytes().get(self.at..).unwrap_or_default();
         self.at += line.iter().position(ends).unwrap_or(line.len());
     }
 
     fn skip_comment(&mut self) {
+        self.commented = true;
         if self.dialect == Dialect::MySql {
             let marker = match (self.byte(2), self.byte(3)) {
                 (Some(b'!'), _) => 3,

@@ -23,21 +23,36 @@ pub(crate) fn stays_read_only(backend: DbBackend) -> bool {
 /// A mark inside the transaction, and what finds that it is there still, which it is not if the transaction ended.
 pub(crate) const MARK: (&str, &str) = ("SAVEPOINT events_untracked", "RELEASE SAVEPOINT events_untracked");
 
+/// Whether the driver must not be given a statement with more or fewer values than it has placeholders: sqlx-mysql 0.9 answers
+/// with an error, and waits for ever for what it has not sent when the connection is used again.
+pub(crate) fn counts_values(backend: DbBackend) -> bool {
+    backend == DbBackend::MySql
+}
+
 /// Whether the database tells what a transaction has written.
 pub(crate) fn counts_writes(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres
 }
 
-/// How many rows the session has written, whoever the current role is, and what a setting says. Its parameters are the
-/// tables that count (NULL for all), with what is inherited from them, and the setting. The first is NULL where the
-/// server does not count.
+/// How many rows the session has written, whoever the current role is, what a setting and the search path say, and what the
+/// tables are: their files, which of their triggers fire, and the temporary tables that stand before others. Its
+/// parameters are the tables that count (NULL for all), with what is inherited from them, and the setting. The first is
+/// NULL where the server does not count.
 pub(crate) const WRITTEN: &str = "\
 WITH RECURSIVE counted AS ( \
   SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relname = ANY ($1) \
   UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN counted ON i.inhparent = counted.oid) \
 SELECT CASE WHEN current_setting('track_counts') = 'on' THEN coalesce(sum(pg_stat_get_xact_tuples_inserted(c.oid) \
   + pg_stat_get_xact_tuples_updated(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid)), 0)::bigint END AS written, \
-  current_user::text AS role, coalesce(current_setting($2, true), '') AS setting \
+  current_user::text AS role, coalesce(current_setting($2, true), '') AS setting, \
+  current_setting('search_path') AS path, \
+  (SELECT string_agg(c.oid::text || ':' || c.relfilenode::text, ',' ORDER BY c.oid) FROM pg_catalog.pg_class c \
+    WHERE c.oid IN (SELECT oid FROM counted)) AS files, \
+  (SELECT string_agg(t.oid::text || ':' || t.tgenabled::text, ',' ORDER BY t.oid) FROM pg_catalog.pg_trigger t \
+    WHERE t.tgrelid IN (SELECT oid FROM counted)) AS triggers, \
+  (SELECT string_agg(hiding.oid::text, ',' ORDER BY hiding.oid) FROM pg_catalog.pg_class hiding \
+    WHERE hiding.relnamespace = pg_my_temp_schema() AND EXISTS (SELECT FROM pg_catalog.pg_class hidden \
+      WHERE hidden.relname = hiding.relname AND hidden.relpersistence <> 't')) AS hiding \
 FROM pg_catalog.pg_class c WHERE c.relkind = 'r' AND c.oid >= 16384 \
   AND ($1::text[] IS NULL OR c.oid IN (SELECT oid FROM counted))";
 

@@ -9,16 +9,33 @@ use sea_orm::DbBackend;
 
 type Words = LazyLock<HashSet<&'static str>>;
 
-/// Words before a parenthesis that are no functions: keywords, and types with a length.
+/// Words before a parenthesis that are no functions: keywords, and types with a length. None of them is a name that a
+/// function may have without quotes, on any of the three.
 static KEYWORDS: Words = LazyLock::new(|| {
     words(
-        "against all and any array as asymmetric bernoulli between binary bit bpchar by case char character columns conflict \
-         cross cube decimal dec distinct distinctrow div else escape except exists filter float from glob group having ilike \
-         in index inner int integer intersect interval is isnull join lateral left like limit materialized minus natural \
-         nchar not notnull numeric nvarchar of offset on or over partition regexp returning right rlike rollup row select set \
-         sets similar some straight_join symmetric system then time timestamp timestamptz timetz to union using values \
-         varbinary varbit varchar varying when where window with within xor zone",
+        "all and any array as asymmetric between binary bit by case char character conflict cross dec decimal distinct else \
+         except exists filter float from group having in inner int integer intersect interval is join lateral left like limit \
+         natural not numeric nvarchar offset on or over right returning rollup row select set some then time timestamp to union \
+         using values varbinary varchar when where window with",
     )
+});
+
+static POSTGRES_KEYWORDS: Words = LazyLock::new(|| {
+    words(
+        "bernoulli bpchar columns cube escape ilike isnull materialized nchar notnull sets similar symmetric system timestamptz \
+         timetz varbit varying within",
+    )
+});
+
+static MYSQL_KEYWORDS: Words = LazyLock::new(|| {
+    words(
+        "against columns cube distinctrow div escape index minus nchar partition regexp rlike similar straight_join system \
+         unsigned varying within xor zone",
+    )
+});
+
+static SQLITE_KEYWORDS: Words = LazyLock::new(|| {
+    words("columns escape glob index indexed isnull materialized nchar notnull partition regexp within")
 });
 
 /// Functions of all three.
@@ -177,8 +194,13 @@ fn lowered<'a>(word: &'a str, space: &'a mut [u8; LONGEST]) -> Option<&'a str> {
 }
 
 /// Whether a word before a parenthesis is no function.
-pub(crate) fn is_keyword(word: &str) -> bool {
-    is_in(&KEYWORDS, word)
+pub(crate) fn is_keyword(backend: DbBackend, word: &str) -> bool {
+    let more = match backend {
+        DbBackend::Postgres => &POSTGRES_KEYWORDS,
+        DbBackend::MySql => &MYSQL_KEYWORDS,
+        _ => &SQLITE_KEYWORDS,
+    };
+    is_in(&KEYWORDS, word) || is_in(more, word)
 }
 
 /// Whether a function of this name only reads.
@@ -384,7 +406,7 @@ mod tests {
         ] {
             for backend in ALL {
                 assert!(!reads(backend, function), "{backend:?}: {function}");
-                assert!(!is_keyword(function), "{function}");
+                assert!(!is_keyword(backend, function), "{function}");
             }
         }
     }
@@ -395,6 +417,12 @@ mod tests {
             assert!(reads(backend, "COUNT") && reads(backend, "Coalesce"));
             assert!(!reads(backend, "coun\u{a7b7}") && !reads(backend, &"a".repeat(1_000).to_uppercase()));
         }
-        assert!(is_keyword("IN") && is_keyword("values") && !is_keyword("call"));
+        for backend in ALL {
+            assert!(
+                is_keyword(backend, "IN") && is_keyword(backend, "values") && !is_keyword(backend, "call")
+            );
+        }
+        // An application may have a function of such a name where it is no keyword.
+        assert!(is_keyword(DbBackend::MySql, "against") && !is_keyword(DbBackend::Postgres, "against"));
     }
 }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     backend::{self, Lock},
+    error::Refused,
     tracked::{OLD, RowImage, old_name},
     withhold::withhold_for,
 };
@@ -42,6 +43,9 @@ pub(super) async fn update(
     let both = |row: QueryResult| {
         let old = call.definition.image(&row, OLD)?;
         let image = call.definition.image(&row, "")?;
+        if !old.has_key(&image.key) {
+            return Err(Refused::UnexpectedRow { object_type: call.definition.object_type() }.into());
+        }
         Ok((old, call.row(image, row)))
     };
     written(call, answer.into_iter().map(both).collect())

@@ -75,7 +75,7 @@ impl StreamTrait for EventConnection {
 
 impl EventConnection {
     async fn stream_checked(&self, inspected: Inspected, stmt: Statement) -> Result<ConnectionStream, DbErr> {
-        let watch = self.check(inspected).await?;
+        let watch = self.check(inspected, Some(&stmt)).await?;
         let sent = Sent::of(&stmt);
         let opened = match watch {
             Watch::Nothing => self.open().await?,

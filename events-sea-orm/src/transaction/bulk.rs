@@ -50,6 +50,7 @@ impl EventTransaction {
 
     /// Refuses a statement of a tracked verb that an expression of the application's made into another.
     pub(crate) fn check_own(&self, statement: &Statement) -> Result<(), Refused> {
+        guard::check_values(statement)?;
         guard::check_tracked_verb(&self.inspect_text(&statement.sql))
     }
 

@@ -5,11 +5,11 @@ use sea_orm::{DbBackend, DbErr, Statement, Value};
 use super::{
     level::{Announcement, Caller},
     sql::Table,
-    statement::{Inspected, Kind},
+    statement::{COMMENT, Inspected, Kind},
 };
 use crate::{
     adoption::{self, Adoption},
-    backend,
+    backend::{self, tokens::Tokens},
     error::Refused,
     store,
     tracked::{self, Definition},
@@ -67,8 +67,26 @@ pub(super) fn check_untracked(inspected: &Inspected, backend: DbBackend) -> Resu
     Ok(())
 }
 
+/// Refuses a statement whose values are not as many as its placeholders, where the driver would lose its place on the
+/// connection, and everything sent on it afterwards would wait for ever.
+pub(crate) fn check_values(statement: &Statement) -> Result<(), Refused> {
+    if !backend::counts_values(statement.db_backend) {
+        return Ok(());
+    }
+    let mut tokens = Tokens::new(statement.db_backend, &statement.sql);
+    let placeholders = tokens.by_ref().filter(|token| token.is_symbol(b'?')).count();
+    let values = statement.values.as_ref().map_or(0, |values| values.0.len());
+    if placeholders == values || tokens.is_uncertain() {
+        return Ok(());
+    }
+    Err(Refused::UnknownSql { why: format!("it has {placeholders} placeholders and {values} values") })
+}
+
 /// Refuses the text of a tracked verb unless it asks, or writes one tracked table alone.
 pub(super) fn check_tracked_verb(inspected: &Inspected) -> Result<(), Refused> {
+    if inspected.has_comment {
+        return Err(Refused::UnknownSql { why: COMMENT.to_owned() });
+    }
     let writes_one = inspected.kind == Kind::Raw
         && inspected.calls.is_none()
         && matches!(inspected.written.as_slice(), [table] if tracked::find(table).is_some());

@@ -56,6 +56,8 @@ pub(crate) struct Words {
     pub(crate) calls: Option<String>,
     /// A function that the application says reads.
     pub(crate) calls_application: bool,
+    /// It holds a comment.
+    pub(crate) has_comment: bool,
     /// Why it is not known what it does.
     pub(crate) why: &'static str,
 }
@@ -85,6 +87,7 @@ pub(crate) fn classify(sql: &str, backend: DbBackend, reads: &[String]) -> Words
             writes_what_it_names: false,
             calls: None,
             calls_application: false,
+            has_comment: false,
             why: "",
         },
         lasting: false,
@@ -92,7 +95,9 @@ pub(crate) fn classify(sql: &str, backend: DbBackend, reads: &[String]) -> Words
     };
     let parsed = parser.statement().and_then(|does| parser.end().map(|()| does));
     let uncertain = parser.tokens.is_uncertain();
+    let has_comment = parser.tokens.has_comment();
     let (does, lasting, mut words) = (parsed, parser.lasting, parser.words);
+    words.has_comment = has_comment;
     words.does = match does {
         _ if uncertain => {
             words.why = "settings of the session decide how it is read, or a quote or comment has no end";
@@ -321,6 +326,8 @@ impl<'a> Parser<'a> {
         let behind = self.last[0];
         let level = self.level();
         let is_cte = level.with && behind.is_any(&["as", "materialized"]);
+        // `WITH a AS (..) (SELECT ..) ORDER BY ..`: no more table expressions are named.
+        level.with &= !behind.is_symbol(b')');
         level.begun = true;
         self.advance();
         self.levels.push(Level { is_cte, behind_on: behind.is("on"), ..Level::default() });
@@ -359,7 +366,7 @@ impl<'a> Parser<'a> {
             return Ok(());
         }
         self.advance();
-        if self.next_is_symbol(b'(') && (last.is_symbol(b'.') || !words::is_keyword(word)) {
+        if self.next_is_symbol(b'(') && (last.is_symbol(b'.') || !words::is_keyword(self.backend, word)) {
             self.call(word);
         }
         self.level().begun = true;
@@ -467,17 +474,22 @@ impl<'a> Parser<'a> {
     /// A name before a parenthesis: a function that is known, or a name that is given there.
     fn call(&mut self, name: &str) {
         let [_, behind, before] = self.last;
+        // `(a) OPERATOR(pg_catalog.+) f(b)`: what follows its parentheses is no alias.
+        let is_operator = self.backend == DbBackend::Postgres && name.eq_ignore_ascii_case("operator");
         let level = self.level();
         let names_cte = level.with && (behind.is_any(&["with", "recursive"]) || behind.is_symbol(b','));
         let names_type = behind.is_symbol(b':') && before.is_symbol(b':');
         // `f(x) AS t(a)`; `(SELECT ..) t(a)`, but not `DISTINCT ON (a) f(b)`.
         let names_alias = behind.is("as") || (behind.is_symbol(b')') && !self.closed_behind_on);
-        if names_cte || names_type || names_alias {
+        if (names_cte || names_type || names_alias) && !is_operator {
             return;
         }
         let is_qualified = behind.is_symbol(b'.');
         let is_servers = matches!(before, Token::Word(schema) | Token::Quoted(schema) if words::is_own_schema(self.backend, schema));
-        let may_be_known = !is_qualified || is_servers;
+        // With an argument it sets what the session answers next.
+        let sets = name.eq_ignore_ascii_case("last_insert_id")
+            && !self.next_after().is_some_and(|next| next.is_symbol(b')'));
+        let may_be_known = (!is_qualified || is_servers) && !sets;
         let writes = matches!(self.does, Some(Does::Write(_)));
         if may_be_known && words::lasts(self.backend, name) {
             self.lasting = true;

@@ -78,6 +78,8 @@ pub(crate) struct Inspected {
     pub(crate) named: Vec<Table>,
     /// A function that is not known to read, where it writes.
     pub(crate) calls: Option<String>,
+    /// It holds a comment.
+    pub(crate) has_comment: bool,
     /// Why it is not known what it does.
     pub(crate) why: &'static str,
     /// A table of this library that code or an unknown text names.
@@ -86,8 +88,8 @@ pub(crate) struct Inspected {
 
 impl Inspected {
     fn of(kind: Kind, words: Words) -> Self {
-        let Words { written, calls, why, .. } = words;
-        Self { kind, written, named: Vec::new(), care: Care::Plain, calls, why, mentions: None }
+        let Words { written, calls, has_comment, why, .. } = words;
+        Self { kind, written, named: Vec::new(), care: Care::Plain, calls, has_comment, why, mentions: None }
     }
 
     /// Whether it does what its words do not show.
@@ -111,6 +113,7 @@ pub(crate) fn inspect<S: StatementBuilder>(
             named: Vec::new(),
             care: Care::Plain,
             calls: None,
+            has_comment: false,
             why: "",
             mentions: None,
         };
@@ -134,8 +137,12 @@ pub(crate) fn inspect<S: StatementBuilder>(
 }
 
 fn typed(expected: Kind, sql: &str, backend: DbBackend, reads: &[String]) -> Inspected {
-    let words = sql::classify(sql, backend, reads);
+    let mut words = sql::classify(sql, backend, reads);
     let kind = match (words.does, expected) {
+        (Does::Write(_), _) if words.has_comment => {
+            words.why = COMMENT;
+            Kind::Unknown
+        }
         (Does::Read, Kind::Read | Kind::With) => {
             // What the builders write and what is known needs nobody to watch over it.
             let care = if words.calls_application { Care::ReadOnly } else { Care::Plain };
@@ -156,6 +163,9 @@ fn typed(expected: Kind, sql: &str, backend: DbBackend, reads: &[String]) -> Ins
     };
     found(kind, words, sql, backend)
 }
+
+/// Builders write no comments: one is from a custom expression, and may cut off what the builder wrote behind it.
+pub(super) const COMMENT: &str = "an expression in it holds a comment, which may cut off what follows";
 
 /// Looks at text.
 pub(crate) fn inspect_text(text: &str, backend: DbBackend, reads: &[String]) -> Inspected {

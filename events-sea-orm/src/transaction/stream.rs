@@ -138,6 +138,7 @@ impl EventTransaction {
         self.level.check_healthy()?;
         // No announcement is ever for a stream.
         guard::check_on_pool(&inspected, self.unit.backend, self.unit.events.adoption())?;
+        guard::check_values(&stmt)?;
         let busy = self.busy().await;
         self.level.check_healthy()?;
         self.catch_up(&busy, None).await?;

@@ -21,7 +21,7 @@ pub(crate) enum Watch {
     /// What it writes to any table is counted: it may write to none.
     Counted,
     /// The transaction must be the same afterwards. What `opaque` code writes to this library's tables is counted, and it must leave
-    /// the role and the setting as they are.
+    /// them, the role, the setting and where tables are found as they are.
     Marked {
         opaque: bool,
         setting: String,
@@ -41,8 +41,8 @@ pub(crate) fn watches(backend: DbBackend, care: Care) -> bool {
 #[derive(PartialEq, Eq)]
 struct Written {
     rows: Option<i64>,
-    role: String,
-    setting: String,
+    /// Role, settings and what the tables are.
+    others: [Option<String>; 6],
 }
 
 impl Watch {
@@ -114,7 +114,8 @@ impl Watch {
                     return Ok(());
                 }
                 Err(hidden(
-                    "code inside `untracked` wrote to a table of this library, or changed the role or the team",
+                    "code inside `untracked` wrote to a table of this library or altered it, or changed the role, the team \
+                     or where tables are found",
                 ))
             }
         }
@@ -181,9 +182,12 @@ async fn written(
 
 impl Written {
     fn read(row: &QueryResult) -> Result<Self, DbErr> {
-        let (rows, role, setting) =
-            (row.try_get("", "written")?, row.try_get("", "role")?, row.try_get("", "setting")?);
-        Ok(Self { rows, role, setting })
+        let others = ["role", "setting", "path", "files", "triggers", "hiding"];
+        let mut found = [const { None }; 6];
+        for (found, name) in found.iter_mut().zip(others) {
+            *found = row.try_get("", name)?;
+        }
+        Ok(Self { rows: row.try_get("", "written")?, others: found })
     }
 }
 

@@ -133,6 +133,7 @@ impl EventTransaction {
         update: Option<&UpdateStatement>,
     ) -> Result<Reply, DbErr> {
         if inspected.kind == Kind::Read {
+            guard::check_values(&statement)?;
             self.level.check_healthy()?;
             let busy = self.busy().await;
             self.level.check_healthy()?;
@@ -148,6 +149,9 @@ impl EventTransaction {
         let announced = guard::claim(&mut self.level.state().announced, &inspected, &statement);
         self.level.check_writable()?;
         guard::check_never(&inspected, self.unit.backend)?;
+        if inspected.kind != Kind::Unknown {
+            guard::check_values(&statement)?; // what adoption lets pass may be several statements
+        }
         if let Some(save) = self.open_save().await? {
             let written = save.write(verb, inspected, statement, update, announced).await;
             return save.close_save(written).await;

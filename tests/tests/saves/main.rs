@@ -5,6 +5,7 @@
 //! folders: `observability` and `properties` install a global recorder of traces, and `verify` compares the database with
 //! every model of its program.
 
+mod attacks;
 mod bulk;
 mod concurrency;
 mod conformance;
