@@ -200,6 +200,8 @@ fn with_functions(krate: &Path, model: &Model) -> TokenStream {
         let value =
             quote_spanned!(at(with.span())=> #located::__private::CustomValue::custom_value(#with(field)));
         quote! {
+            // The field's own type, which may be a `String`.
+            #[allow(clippy::ptr_arg)]
             fn #name(field: &#ty) -> #krate::sea_orm::Value {
                 #value
             }

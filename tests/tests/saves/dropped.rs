@@ -473,7 +473,8 @@ async fn with_a_savepoint_for_each_save_a_unit_goes_on_after_an_error(db: Arc<Te
     // A row that is not there is none of the database's errors; joined saves take turns.
     assert!(budget(-1, 7).update(&unit).await.is_err());
     let (left, right) = tokio::join!(new_campaign("c").insert(&unit), new_campaign("d").insert(&unit));
-    (left.unwrap(), right.unwrap());
+    left.unwrap();
+    right.unwrap();
     unit.commit().await.unwrap();
     assert_eq!(tests::types(&db.log().await), ["CREATED", "UPDATED", "CREATED", "CREATED", "CREATED"]);
     assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 4);

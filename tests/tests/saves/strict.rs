@@ -222,7 +222,7 @@ async fn untracked_writes_refuse_nothing(db: Arc<TestDb>) {
     new_campaign("a").insert(&unit).await.unwrap();
     unit.untracked("repair", async |txn| {
         campaign::Entity::update_many()
-            .col_expr(campaign::Column::Budget, Expr::val(7).into())
+            .col_expr(campaign::Column::Budget, Expr::val(7))
             .exec(txn)
             .await
             .map(drop)?;

@@ -11,6 +11,7 @@ pub(crate) struct Relation {
     pub(crate) of: String,
     pub(crate) is_partition: bool,
     pub(crate) oid: i64,
+    #[cfg_attr(not(feature = "migration"), allow(dead_code))]
     pub(crate) schema: String,
     /// With its schema, as it stands in SQL.
     pub(crate) name: String,
