@@ -53,7 +53,7 @@ const MAX_BINDS: usize = 30_000;
 /// #     use sea_orm::entity::prelude::*;
 /// #     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
 /// #     #[sea_orm(table_name = "campaigns")]
-/// #     #[tracked(team = "team_id", all)]
+/// #     #[tracked(object_type = "campaign", team = "team_id", all)]
 /// #     pub struct Model { #[sea_orm(primary_key)] pub id: i32, pub team_id: i32, pub status: String, pub budget: i64 }
 /// #     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 /// #     pub enum Relation {}
