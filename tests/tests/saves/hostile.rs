@@ -320,7 +320,12 @@ async fn connection(db: &TestDb) -> EventConnection {
 
 async fn create<E: EntityTrait>(db: &TestDb, entity: E) {
     let schema = Schema::new(db.db.get_database_backend());
-    db.db.execute(&schema.create_table_from_entity(entity)).await.unwrap();
+    let mut table = schema.create_table_from_entity(entity);
+    if db.db.get_database_backend() == DbBackend::MySql {
+        // Whatever the server takes where none is named.
+        table.character_set("utf8mb4");
+    }
+    db.db.execute(&table).await.unwrap();
 }
 
 async fn run(db: &TestDb, statements: &[&str]) {

@@ -210,8 +210,10 @@ pub async fn tables(db: &TestDb) {
     }
     if db.db.get_database_backend() == sea_orm::DbBackend::MySql {
         // Whatever the server takes where none is named.
-        let any_text = "ALTER TABLE customers CONVERT TO CHARACTER SET utf8mb4";
-        db.db.execute_unprepared(any_text).await.unwrap();
+        for table in ["customers", "people"] {
+            let any_text = format!("ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4");
+            db.db.execute_unprepared(&any_text).await.unwrap();
+        }
     }
     for (id, name) in [("ada", "Ada"), ("grace", "Grace")] {
         let person = person::ActiveModel { id: Set(id.to_owned()), name: Set(name.to_owned()) };
