@@ -16,8 +16,9 @@ mod update;
 mod upsert;
 
 use sea_orm::{
-    ActiveModelTrait, Condition, DbErr, EntityTrait, IntoActiveModel, PrimaryKeyTrait,
-    sea_query::{ConditionalStatement, IntoCondition, LogicalChainOper},
+    ActiveModelTrait, Condition, DbBackend, DbErr, EntityTrait, IntoActiveModel, PrimaryKeyTrait,
+    StatementBuilder,
+    sea_query::{ConditionalStatement, IntoCondition, LogicalChainOper, Query},
 };
 
 pub use self::{
@@ -28,7 +29,7 @@ pub use self::{
     try_insert::TryInsert,
     update::UpdateMany,
 };
-use crate::{record::SaveOptions, tracked::Tracked};
+use crate::{backend::tokens::Tokens, error::Refused, record::SaveOptions, tracked::Tracked};
 
 /// How many rows are written at once.
 pub(crate) const CHUNK: usize = 5_000;
@@ -151,6 +152,16 @@ impl Filter {
             Some(team) => all.add(team),
             None => all,
         }
+    }
+
+    /// Refuses SQL of the application's that ends the parentheses around it: neither the team's condition nor a key's
+    /// would hold for what comes after.
+    fn check(&self, backend: DbBackend) -> Result<(), Refused> {
+        let alone = StatementBuilder::build(Query::select().cond_where(self.0.clone()), &backend);
+        if Tokens::new(backend, &alone.sql).parentheses_match() {
+            return Ok(());
+        }
+        Err(Refused::UnknownSql { why: "the parentheses of a filter do not match".to_owned() })
     }
 }
 

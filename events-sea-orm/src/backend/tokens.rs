@@ -86,6 +86,23 @@ impl<'a> Tokens<'a> {
         self.commented
     }
 
+    /// Whether each parenthesis of the rest closes one that the rest opened, and none stays open.
+    pub(crate) fn parentheses_match(mut self) -> bool {
+        let mut depth = 0_usize;
+        for token in self.by_ref() {
+            let next = match token {
+                Token::Symbol(b'(') => depth.checked_add(1),
+                Token::Symbol(b')') => depth.checked_sub(1),
+                _ => Some(depth),
+            };
+            match next {
+                Some(next) => depth = next,
+                None => return false,
+            }
+        }
+        depth == 0 && !self.uncertain
+    }
+
     fn byte(&self, ahead: usize) -> Option<u8> {
         self.sql.as_bytes().get(self.at + ahead).copied()
     }

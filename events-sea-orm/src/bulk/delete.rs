@@ -78,6 +78,7 @@ where
     async fn delete_in(&self, txn: &EventTransaction, wanted: Wanted) -> Result<Written, DbErr> {
         let definition = E::Model::definition();
         tracked::know(definition);
+        self.filter.check(txn.backend())?;
         let busy = txn.begin_bulk().await?;
         delete_all(&Call { txn, busy: &busy, definition, options: &self.options, wanted }, &self.filter).await
     }

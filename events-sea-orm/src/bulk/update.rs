@@ -143,6 +143,7 @@ where
             }
         }
         sizes.check(definition, Kind::Update, None, txn.events().event_limit())?;
+        self.filter.check(txn.backend())?;
         let busy = txn.begin_bulk().await?;
         let mut update = UpdateStatement::new();
         update.table(definition.table_ref());

@@ -256,6 +256,16 @@ async fn the_team_is_part_of_every_filter(db: Arc<TestDb>) {
         let gone = campaign::Entity::delete_by_id_with_events(id).exec(&txn).await.unwrap();
         assert_eq!(gone.rows_affected, 0);
     }
+    // Nor does a text that ends the parentheses around it reach one.
+    for text in ["1 = 1) OR (1 = 1", "(1 = 1", "1 = 1)", "name = ')') OR (api_key = '('"] {
+        let escaped = update.clone().filter(Expr::cust(text)).exec(&txn).await.unwrap_err();
+        assert!(matches!(refusal(&escaped), Refused::UnknownSql { .. }), "{text}: {escaped}");
+        let escaped = campaign::Entity::delete_many_with_events().filter(Expr::cust(text));
+        let escaped = escaped.exec(&txn).await.unwrap_err();
+        assert!(matches!(refusal(&escaped), Refused::UnknownSql { .. }), "{text}: {escaped}");
+    }
+    let odd = update.clone().filter(Expr::cust("name <> '(' AND (name = 'a' OR name = ')')"));
+    assert_eq!(odd.exec(&txn).await.unwrap().rows_affected, 1);
     assert_eq!(update.clone().exec(&txn).await.unwrap().rows_affected, 1);
     let returned = update.clone().exec_with_returning(&txn).await.unwrap();
     assert_eq!(returned.iter().map(|row| row.team_id).collect::<Vec<_>>(), [Some(TEAM)]);

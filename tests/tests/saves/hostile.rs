@@ -23,6 +23,13 @@ tests::conformance! {
     key_of_many_types,
 }
 
+mod sqlite_only {
+    #[test]
+    fn row_that_the_table_replaces_goes_unseen() {
+        tests::run("row_that_the_table_replaces_goes_unseen", None, super::row_that_the_table_replaces);
+    }
+}
+
 mod postgres_only {
     macro_rules! on_postgres {
         ($($case:ident),* $(,)?) => {
@@ -429,6 +436,18 @@ async fn keys_go_to_their_limits(db: Arc<TestDb>) {
 }
 
 /// What the database does to other rows by itself leaves no event; the next save tells the truth all the same.
+async fn row_that_the_table_replaces(db: Arc<TestDb>) {
+    let connection = connection(&db).await;
+    let title = "title text NOT NULL UNIQUE ON CONFLICT REPLACE";
+    run(&db, &[&format!("CREATE TABLE leaves (slug text PRIMARY KEY, {title}, views integer NOT NULL)")])
+        .await;
+    for slug in ["a", "b"] {
+        page(slug, "same").create_with_event(&connection).await.unwrap();
+    }
+    assert_eq!(page::Entity::find().count(&db.db).await.unwrap(), 1);
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED"]);
+}
+
 async fn children_are_let_go_by_the_database(db: Arc<TestDb>) {
     let connection = connection(&db).await;
     run(
