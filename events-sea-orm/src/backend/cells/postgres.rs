@@ -120,9 +120,10 @@ fn number<const N: usize>(held: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// A number of any size, digit by digit: Rust's types hold fewer.
 fn numeric(held: &[u8]) -> Option<String> {
-    let short = |at: usize| number(held, at).map(i16::from_be_bytes);
-    let (count, weight, sign, scale) = (short(0)?, short(2)?, short(4)?, short(6)?);
-    let minus = match u16::from_be_bytes(sign.to_be_bytes()) {
+    let short = |at: usize| number(held, at).map(u16::from_be_bytes);
+    let (count, sign, scale) = (short(0)?, short(4)?, short(6)?);
+    let weight = number(held, 2).map(i16::from_be_bytes).map(i32::from)?;
+    let minus = match sign {
         0xC000 => return Some("NaN".to_owned()),
         0xD000 => return Some("Infinity".to_owned()),
         0xF000 => return Some("-Infinity".to_owned()),
@@ -130,8 +131,8 @@ fn numeric(held: &[u8]) -> Option<String> {
         _ => "",
     };
     // Four decimal digits each; the first has the weight of 10000 to the power of `weight`.
-    let group = |place: i16| match usize::try_from(weight - place) {
-        Ok(i) if i < usize::try_from(count).unwrap_or_default() => short(8 + 2 * i),
+    let group = |place: i32| match usize::try_from(weight - place) {
+        Ok(i) if i < usize::from(count) => short(8 + 2 * i),
         _ => Some(0),
     };
     let mut whole = String::new();
@@ -140,7 +141,7 @@ fn numeric(held: &[u8]) -> Option<String> {
     }
     let whole = whole.trim_start_matches('0');
     let mut fraction = String::new();
-    let scale = usize::try_from(scale).ok()?;
+    let scale = usize::from(scale);
     let mut place = -1;
     while fraction.len() < scale {
         fraction.push_str(&format!("{:04}", group(place)?));
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn numbers_of_any_size_keep_their_digits() {
-        let check = |parts: &[i16], expected: &str| {
+        let check = |parts: &[u16], expected: &str| {
             let held: Vec<u8> = parts.iter().flat_map(|part| part.to_be_bytes()).collect();
             assert_eq!(numeric(&held).as_deref(), Some(expected));
         };
@@ -213,10 +214,13 @@ mod tests {
         check(&[1, 0, 0, 2, 10], "10.00");
         check(&[2, 0, 0, 2, 10, 5000], "10.50");
         check(&[1, 1, 0x4000, 0, 1], "-10000");
-        check(&[1, -1, 0, 4, 1], "0.0001");
-        check(&[1, -2, 0, 8, 25], "0.00000025");
+        check(&[1, 0xffff, 0, 4, 1], "0.0001");
+        check(&[1, 0xfffe, 0, 8, 25], "0.00000025");
         check(&[3, 2, 0, 1, 12, 3456, 7890], "1234567890.0");
-        check(&[0, 0, -16384, 0], "NaN");
+        check(&[0, 0, 0xc000, 0], "NaN");
+        // As large as a number can be: 131,072 digits, and some behind the point.
+        let largest = [&[32_769, 32_767, 0, 1, 1], [0; 32_767].as_slice(), &[1_000]].concat();
+        check(&largest, &format!("1{}.1", "0".repeat(4 * 32_767)));
     }
 
     #[test]
