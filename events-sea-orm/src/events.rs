@@ -14,7 +14,8 @@ use std::{
 use events_core::{Context, Event, TeamScope};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseConnectionType, DatabaseTransaction, DbBackend,
-    DbErr, EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, Statement, TransactionOptions,
+    DbErr, EntityTrait, PaginatorTrait, QueryFilter, RuntimeErr, Statement, StatementBuilder,
+    TransactionOptions,
 };
 use uuid::Uuid;
 
@@ -514,11 +515,13 @@ impl Events {
         // A unique key is unique across teams, also where none of them may be seen.
         let enter = self.enter(&TeamScope::Team(PROBE.to_owned()))?;
         let txn = transaction::begin(self.pool(), options, enter).await?;
+        let probe = store::insert_built(backend, vec![probe(unit_id).into()]);
+        let probe = store::in_schema(StatementBuilder::build(&probe, &backend), self.schema());
         let probe = async move {
             if let Some(sql) = backend::bound_lock_wait(backend) {
                 txn.execute_unprepared(sql).await?;
             }
-            let probe = txn.execute(&store::insert_values(backend, vec![probe(unit_id).into()])).await;
+            let probe = txn.execute_raw(probe).await;
             txn.rollback().await?;
             Ok::<_, DbErr>(probe)
         };

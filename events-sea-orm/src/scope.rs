@@ -417,7 +417,7 @@ async fn record<C: ConnectionTrait>(
                 db.execute_raw(store::in_schema(statement, scope.events.schema())).await?;
             }
         } else {
-            db.execute(&store::insert_values(backend, events)).await?;
+            db.execute(&store::insert_built(backend, events)).await?;
         }
         counted.count();
         #[cfg(feature = "testing")]

@@ -186,8 +186,14 @@ fn parts(events: Vec<Recorded>, size: usize) -> Vec<Vec<Recorded>> {
     parts
 }
 
-/// An INSERT with one row of values for each event.
-pub(crate) fn insert_values(backend: DbBackend, events: Vec<Recorded>) -> InsertStatement {
+/// All of `events` in one statement of the builders, for a connection that takes no text.
+pub(crate) fn insert_built(backend: DbBackend, mut events: Vec<Recorded>) -> InsertStatement {
+    object_id::store(&mut events);
+    insert_values(backend, events)
+}
+
+/// An INSERT with one row of values for each event, whose identifiers are as the column takes them.
+fn insert_values(backend: DbBackend, events: Vec<Recorded>) -> InsertStatement {
     use event::Column;
     let mut insert = Query::insert();
     insert.into_table(event::Entity).columns([

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use events_sea_orm::{
-    ActiveModelEvents, ConsumerError, Event, EventTransaction, Events, Refused, ScopeError,
+    ActiveModelEvents, ConsumerError, Event, EventTransaction, Events, Refused, ScopeError, Tracked,
+    stored_object_id,
 };
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel, Set, TransactionTrait,
     rbac::{RbacContext, RbacUserId},
     sea_query::Expr,
 };
-use tests::{TestDb, context, entities::campaign, new_campaign, refusal, types};
+use tests::{
+    TestDb, context,
+    entities::{campaign, price},
+    new_campaign, refusal, types,
+};
 
 tests::conformance! {
     restricted_transactions_are_recorded,
+    long_keys_are_recorded_by_their_digests,
     role_that_may_not_write_events_saves_nothing,
     consumers_need_a_plain_transaction,
     restricted_bulk_calls_are_not_seen,
@@ -25,12 +31,12 @@ async fn set_up(db: &TestDb, events_too: bool) -> Events {
     db.with_tables().await;
     sea_orm::rbac::schema::create_tables(&db.db, Default::default()).await.unwrap();
     let mut rbac = RbacContext::load(&db.db).await.unwrap();
-    rbac.add_tables(&db.db, &["campaigns", "events"]).await.unwrap();
+    rbac.add_tables(&db.db, &["campaigns", "prices", "events"]).await.unwrap();
     rbac.add_crud_permissions(&db.db).await.unwrap();
     rbac.add_roles(&db.db, &["editor"]).await.unwrap();
     rbac.assign_user_role(&db.db, &[(1, "editor")]).await.unwrap();
     let actions = ["select", "insert", "update"];
-    rbac.add_role_permissions(&db.db, "editor", &actions, &["campaigns"]).await.unwrap();
+    rbac.add_role_permissions(&db.db, "editor", &actions, &["campaigns", "prices"]).await.unwrap();
     if events_too {
         rbac.add_role_permissions(&db.db, "editor", &["insert"], &["events"]).await.unwrap();
     }
@@ -52,6 +58,23 @@ async fn restricted_transactions_are_recorded(db: Arc<TestDb>) {
     let unfinished = events.scope(context(), work).await.unwrap_err();
     assert!(unfinished.to_string().contains("campaign"), "the delete that was denied: {unfinished}");
     assert_eq!(types(&db.log().await), ["CREATED", "UPDATED"]);
+}
+
+async fn long_keys_are_recorded_by_their_digests(db: Arc<TestDb>) {
+    let events = set_up(&db, true).await;
+    let row =
+        price::Model { item: 1, lang: "x".repeat(190), r#type: "net".to_owned(), cents: 7, internal: None };
+    let work = async {
+        let txn = db.db.restricted_for(RbacUserId(1))?.begin().await?;
+        row.clone().into_active_model().insert(&txn).await?;
+        txn.commit().await
+    };
+    events.try_scope(context(), work).await.unwrap();
+    let whole = row.object().object_id;
+    let stored = db.log().await[0].object_id.clone().unwrap();
+    assert_eq!(stored, stored_object_id(&whole));
+    assert_ne!(stored, whole);
+    assert_eq!(events.connection(context()).timeline(row.object()).count().await.unwrap(), 1);
 }
 
 async fn role_that_may_not_write_events_saves_nothing(db: Arc<TestDb>) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use events_sea_orm::EntityEvents;
+use events_sea_orm::{EntityEvents, Outcome};
 use sea_orm::{
     ConnectionTrait, DbBackend, QueryFilter,
     sea_query::{Alias, Expr, Query},
@@ -277,9 +277,13 @@ async fn temporary_tables_do_not_stand_before_the_log(db: Arc<TestDb>) {
     };
     // So that a number is known, as in any service.
     let txn = events.begin(context()).await.unwrap();
+    let unit_id = txn.unit_id();
     new_campaign("before").insert(&txn).await.unwrap();
     txn.commit().await.unwrap();
     run(&pool, create).await;
+    if backend(&db) != DbBackend::MySql {
+        assert_eq!(events.outcome_of(unit_id).await.unwrap(), Outcome::Committed);
+    }
     for name in ["c", "d"] {
         let txn = events.begin(context()).await.unwrap();
         new_campaign(name).insert(&txn).await.unwrap();
