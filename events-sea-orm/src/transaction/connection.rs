@@ -72,12 +72,20 @@ impl EventTransaction {
         options: TransactionOptions,
         tally: Option<Arc<Tally>>,
     ) -> Result<Self, DbErr> {
+        let busy = self.busy_to_nest().await?;
+        // With all that is awaited behind it: a begin that is cancelled before leaves nothing open.
+        let level = self.level.open_nested(tally)?;
+        self.begin_savepoint(&busy, level, options).await
+    }
+
+    /// The connection, with nothing left to be read or compared: what a savepoint undoes is counted all the same, and how much
+    /// that is cannot be known after an error in it.
+    async fn busy_to_nest(&self) -> Result<Busy, DbErr> {
         self.level.check_writable()?;
         let busy = self.busy().await;
         self.catch_up(&busy, None).await?;
-        // With the connection in hand: a begin that is cancelled while it waits leaves nothing open.
-        let level = self.level.open_nested(tally)?;
-        self.begin_savepoint(&busy, level, options).await
+        self.check_counts(&busy).await?;
+        Ok(busy)
     }
 
     /// Begins a savepoint, to its end: if the caller goes away it is rolled back.
@@ -87,9 +95,6 @@ impl EventTransaction {
         level: Arc<Level>,
         options: TransactionOptions,
     ) -> Result<Self, DbErr> {
-        // What it undoes is counted all the same, and how much that is cannot be known after an error in it.
-        let counts = self.check_counts(busy).await;
-        counts.inspect_err(|_| self.level.close_nested())?;
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
         let (parent, held) = (Arc::clone(&self.level), self.held.clone());
         let begun = InFlight::new(async move {
@@ -113,9 +118,7 @@ impl EventTransaction {
         if self.held.is_some() || !self.unit.events.savepoint_each_save() {
             return Ok(None);
         }
-        let busy = self.busy().await;
-        self.level.check_writable()?;
-        self.catch_up(&busy, None).await?;
+        let busy = self.busy_to_nest().await?;
         let level = self.level.open_save(None)?;
         let mut save = self.begin_savepoint(&busy, level, TransactionOptions::default()).await?;
         save.held = Some(busy);

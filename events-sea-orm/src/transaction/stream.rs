@@ -146,10 +146,10 @@ impl EventTransaction {
             self.complete(&busy, &mut inspected).await?;
         }
         let watch = self.watch(inspected.care);
+        self.before_sending(&busy).await?; // before the team is taken, which must not be dropped on its way
         if let Some(enter) = self.enter_new_team()? {
             self.send(&busy, Verb::Execute, enter).await?;
         }
-        self.before_sending(&busy).await?;
         let sent = Sent::of(&stmt);
         let (inner, unit) = (Arc::clone(self.inner()?), Arc::clone(&self.unit));
         let (level, failed) = (Arc::clone(&self.level), Arc::clone(&self.level));

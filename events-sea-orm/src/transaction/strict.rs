@@ -7,6 +7,7 @@ use sea_orm::{DbErr, Statement};
 use super::{
     Busy, EventTransaction,
     level::lock,
+    watched::Watch,
     write::{Reply, Verb},
 };
 use crate::{
@@ -54,6 +55,10 @@ impl Strict {
         lock(&self.state).is_stale
     }
 
+    fn is_new(&self) -> bool {
+        lock(&self.state).is_new
+    }
+
     /// What was counted since the last look is undone, or not to be recorded.
     pub(super) fn forget(&self) {
         let mut state = lock(&self.state);
@@ -76,7 +81,8 @@ impl Strict {
     /// From here on, what is counted now is what was recorded.
     fn set(&self, counted: &[Counted]) {
         let mut state = lock(&self.state);
-        let State { before, recorded, .. } = &mut *state;
+        let State { before, recorded, is_new, .. } = &mut *state;
+        *is_new = false;
         for ((before, recorded), counted) in before.iter_mut().zip(recorded).zip(counted) {
             *before = std::array::from_fn(|kind| counted.rows[kind] - recorded[kind]);
         }
@@ -105,13 +111,16 @@ impl EventTransaction {
     /// be recorded.
     pub(super) async fn before_sending(&self, busy: &Busy) -> Result<(), DbErr> {
         let Some(strict) = &self.unit.strict else { return Ok(()) };
-        lock(&strict.state).is_stale = true;
-        if !std::mem::take(&mut lock(&strict.state).is_new) {
-            return Ok(());
+        if strict.is_new() {
+            // They stay to be taken until they are: this may be dropped on its way.
+            let ask = counts::ask(&strict.quoted);
+            if let Reply::All(rows) =
+                self.send_now(busy, Watch::Nothing, Verb::QueryAll, ask, |_| false).await?
+            {
+                strict.set(&counts::read(&rows)?);
+            }
         }
-        // Boxed: what it sends comes through here.
-        let rows = Box::pin(self.query_own(busy, counts::ask(&strict.quoted))).await?;
-        strict.set(&counts::read(&rows)?);
+        lock(&strict.state).is_stale = true;
         Ok(())
     }
 

@@ -77,6 +77,18 @@ impl EventTransaction {
         expected: fn(&DbErr) -> bool,
     ) -> Result<Reply, DbErr> {
         self.before_sending(busy).await?;
+        self.send_now(busy, watch, verb, statement, expected).await
+    }
+
+    /// As `send_unless`, without a look at the counts before.
+    pub(super) async fn send_now(
+        &self,
+        busy: &Busy,
+        watch: Watch,
+        verb: Verb,
+        statement: Statement,
+        expected: fn(&DbErr) -> bool,
+    ) -> Result<Reply, DbErr> {
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
         let level = Arc::clone(&self.level);
         let enter = self.enter_new_team()?;

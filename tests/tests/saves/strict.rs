@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use events_sea_orm::{ActiveModelEvents, BuildError, CommitError, EntityEvents, Events, Refused};
+use futures_util::FutureExt;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, PaginatorTrait,
     QueryFilter, Set, Statement, TransactionTrait, Unchanged, sea_query::Expr,
@@ -21,6 +22,7 @@ tests::on_postgres! {
     a_cascade_refuses_the_commit,
     a_partition_written_by_its_own_name_refuses_the_commit,
     what_is_rolled_back_refuses_nothing,
+    what_is_dropped_while_it_asks_for_the_counts_refuses_nothing,
     untracked_writes_refuse_nothing,
     it_costs_one_statement_at_the_begin,
 }
@@ -214,6 +216,25 @@ async fn what_is_rolled_back_refuses_nothing(db: Arc<TestDb>) {
     let other =
         campaign::Entity::find().filter(campaign::Column::Name.eq("other")).one(&db.db).await.unwrap();
     assert_eq!(other.unwrap().budget, 100);
+}
+
+async fn what_is_dropped_while_it_asks_for_the_counts_refuses_nothing(db: Arc<TestDb>) {
+    let events = strict_on(&db).await;
+    new_campaign("other").create_with_event(&events.connection(context())).await.unwrap();
+    let unit = events.begin(context()).await.unwrap();
+    new_campaign("a").insert(&unit).await.unwrap();
+    assert!(unit.begin().now_or_never().is_none(), "it asks");
+    new_campaign("b").insert(&unit).await.unwrap();
+
+    // How many rows a statement that failed has counted, nobody knows: they are counted anew after it.
+    let nested = unit.begin().await.unwrap();
+    let many = [new_campaign("c"), new_campaign("other")];
+    campaign::Entity::insert_many_with_events(many).exec(&nested).await.unwrap_err();
+    nested.rollback().await.unwrap();
+    assert!(campaign::Entity::find().all(&unit).now_or_never().is_none(), "it asks");
+    new_campaign("d").insert(&unit).await.unwrap();
+    unit.commit().await.unwrap();
+    assert_eq!(campaign::Entity::find().count(&db.db).await.unwrap(), 4);
 }
 
 async fn untracked_writes_refuse_nothing(db: Arc<TestDb>) {
