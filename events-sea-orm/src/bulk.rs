@@ -207,10 +207,7 @@ macro_rules! options {
 }
 use options;
 
-/// Refuses names that are no tracked fields before anything is sent.
+/// Refuses what could not be recorded, before anything is sent.
 fn check_options<M: Tracked>(options: &SaveOptions) -> Result<(), DbErr> {
-    if let Some(names) = &options.track_fields {
-        M::definition().select_fields(names)?;
-    }
-    Ok(())
+    Ok(options.check(M::definition())?)
 }

@@ -260,7 +260,7 @@ pub(crate) fn check_value(definition: &Definition, column: &str, value: &Value) 
 }
 
 /// Refuses a key that cannot be stored as an object's identifier while nothing is sent yet, if there will be an event.
-fn check_key<A: ActiveModelTrait>(
+pub(crate) fn check_key<A: ActiveModelTrait>(
     active: &A,
     definition: &Definition,
     kind: Kind,

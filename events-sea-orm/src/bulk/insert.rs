@@ -167,8 +167,10 @@ where
     let definition = Model::<A>::definition();
     tracked::know(definition);
     for model in &models {
+        let key = tracked::key_of(model);
         hooks::check_values(model, definition, Kind::Insert)?;
-        hooks::check_team(model, definition, Kind::Insert, &tracked::key_of(model), txn)?;
+        hooks::check_key(model, definition, Kind::Insert, &key)?;
+        hooks::check_team(model, definition, Kind::Insert, &key, txn)?;
         let sizes = hooks::sizes_of(model, definition, Kind::Insert);
         sizes.check(definition, Kind::Insert, None, txn.events().event_limit())?;
     }

@@ -27,6 +27,7 @@ tests::conformance! {
     verbs_commit_on_a_connection_and_roll_back_with_a_unit,
     the_team_is_part_of_every_filter,
     keys_and_teams_cannot_be_set,
+    a_reason_that_cannot_be_recorded_is_refused_before_anything_is_written,
     chunks_are_written_as_they_come,
     chunks_in_a_nested_unit_go_with_it,
     consumers_see_what_was_written_before_the_commit,
@@ -106,6 +107,29 @@ async fn updates_record_what_changed_in_each_row(db: Arc<TestDb>) {
     let error =
         unknown.col_expr(campaign::Column::Budget, Expr::value(1)).exec(&connection).await.unwrap_err();
     assert!(matches!(refusal(&error), Refused::UnknownField { .. }));
+}
+
+async fn a_reason_that_cannot_be_recorded_is_refused_before_anything_is_written(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    let models = insert(&connection, &["a"]).await;
+    let unit = events.begin(context()).await.unwrap();
+    let reason = "a\0b";
+    let insert = campaign::Entity::insert_many_with_events([new_campaign("b")]).reason(reason);
+    let update =
+        campaign::Entity::update_many_with_events().col_expr(campaign::Column::Budget, Expr::value(1));
+    let one = campaign::ActiveModel { budget: Set(2), ..models[0].clone().into_active_model() };
+    for refused in [
+        insert.exec(&unit).await.map(drop),
+        campaign::Entity::insert_with_events(new_campaign("c")).reason(reason).exec(&unit).await.map(drop),
+        update.reason(reason).exec(&unit).await.map(drop),
+        campaign::Entity::update_with_events(one).reason(reason).exec(&unit).await.map(drop),
+        campaign::Entity::delete_many_with_events().reason(reason).exec(&unit).await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert!(matches!(refusal(&error), Refused::Value { .. }), "{error}");
+    }
+    unit.commit().await.unwrap();
+    assert_eq!(campaign::Entity::find().all(&db.db).await.unwrap(), models);
 }
 
 /// Each row is touched once, whatever the update makes of the condition, and a condition over the table is that of

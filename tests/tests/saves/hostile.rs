@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use events_sea_orm::{ActiveModelEvents, CommitError, EventConnection, Events, Refused};
+use events_sea_orm::{ActiveModelEvents, CommitError, EntityEvents, EventConnection, Events, Refused};
 use futures_util::FutureExt;
 use sea_orm::{
     ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, ModelTrait,
@@ -420,6 +420,8 @@ async fn keys_go_to_their_limits(db: Arc<TestDb>) {
     create(&db, page::Entity).await;
     let txn = connection.begin().await.unwrap();
     let error = page("", "a").insert(&txn).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
+    let error = page::Entity::insert_many_with_events([page("", "a")]).exec(&txn).await.unwrap_err();
     assert!(matches!(refusal(&error), Refused::Identifier(_)), "{error}");
     let longest = "\u{e9}".repeat(191);
     page(&longest, "a").insert(&txn).await.unwrap();
