@@ -284,7 +284,7 @@ impl EventTransaction {
     }
 }
 
-/// For the reader's peace: only calls that own `self` end a unit of work.
+/// What a call on a unit of work without a transaction is answered: none can be made, since what ends one owns it.
 pub(super) fn ended() -> Refused {
     Refused::Poisoned { cause: "the unit of work has ended".into(), source: None }
 }

@@ -18,15 +18,30 @@ pub(super) fn changes_rows(sql: &str) -> bool {
     sets.split(", ").any(|set| set.split_once(" = ").is_none_or(|(column, value)| column != value))
 }
 
-/// The INSERT without what MySQL does about a row that is there.
+/// The INSERT without what MySQL does about a row that is there; with what it returns, where SeaORM has MariaDB do so.
 pub(super) fn plain_insert(statement: &Statement) -> Option<Statement> {
-    let (insert, _) = statement.sql.split_once(ON_DUPLICATE_KEY)?;
-    Some(Statement { sql: insert.to_owned(), ..statement.clone() })
+    let (insert, action) = statement.sql.split_once(ON_DUPLICATE_KEY)?;
+    let returning = action.find(" RETURNING ").map_or("", |at| &action[at..]);
+    let sql = format!("{insert}{returning}");
+    Some(Statement { sql, values: statement.values.clone(), db_backend: statement.db_backend })
 }
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::DbBackend;
+
     use super::*;
+
+    #[test]
+    fn a_plain_insert_returns_what_it_did() {
+        let plain = |sql: &str| plain_insert(&Statement::from_string(DbBackend::MySql, sql)).map(|it| it.sql);
+        let insert = "INSERT INTO `a` (`b`) VALUES (?)";
+        let with = |rest: &str| plain(&format!("{insert}{rest}"));
+        assert_eq!(with(" ON DUPLICATE KEY UPDATE `b` = `b`").as_deref(), Some(insert));
+        let returning = with(" ON DUPLICATE KEY UPDATE `b` = `b` RETURNING `b`");
+        assert_eq!(returning, Some(format!("{insert} RETURNING `b`")));
+        assert_eq!(with(""), None);
+    }
 
     #[test]
     fn doing_nothing_changes_no_rows() {

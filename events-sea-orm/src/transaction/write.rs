@@ -408,7 +408,8 @@ impl EventTransaction {
             Some(plain) => {
                 match self.send_unless(busy, Watch::Nothing, verb, plain, backend::is_unique_violation).await
                 {
-                    Err(error) if backend::is_unique_violation(&error) => {
+                    // Of several, nobody knows which one is there.
+                    Err(error) if backend::is_unique_violation(&error) && announced.len() == 1 => {
                         doubt.settle();
                         return self.send(busy, verb, statement).await;
                     }
