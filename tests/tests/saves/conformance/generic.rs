@@ -16,9 +16,9 @@ tests::conformance! {
     spawned_task_has_no_context,
 }
 
-#[tokio::test]
-async fn hooks_are_inert_on_a_mock_database() {
-    let row = campaign::Model {
+/// A row that a mock answers.
+fn answered() -> campaign::Model {
+    campaign::Model {
         id: 1,
         team_id: Some(TEAM),
         name: "a".to_owned(),
@@ -26,7 +26,12 @@ async fn hooks_are_inert_on_a_mock_database() {
         budget: 100,
         api_key: "key-a".to_owned(),
         notes: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn hooks_are_inert_on_a_mock_database() {
+    let row = answered();
     let mock = MockDatabase::new(DatabaseBackend::Postgres).append_query_results([[row.clone()]]);
     assert_eq!(new_campaign("a").insert(&mock.into_connection()).await.unwrap(), row);
 }
@@ -34,15 +39,7 @@ async fn hooks_are_inert_on_a_mock_database() {
 /// The mock answers the locked row and the row that SeaORM's own statement returns: no columns of the library's own.
 #[tokio::test]
 async fn a_unit_on_a_mock_asks_for_nothing_of_its_own() {
-    let old = campaign::Model {
-        id: 1,
-        team_id: Some(TEAM),
-        name: "a".to_owned(),
-        status: campaign::Status::Draft,
-        budget: 100,
-        api_key: "key-a".to_owned(),
-        notes: None,
-    };
+    let old = answered();
     let new = campaign::Model { budget: 200, ..old.clone() };
     for backend in [DatabaseBackend::Postgres, DatabaseBackend::Sqlite] {
         let written = sea_orm::MockExecResult { last_insert_id: 0, rows_affected: 1 };
@@ -62,15 +59,7 @@ async fn a_unit_on_a_mock_asks_for_nothing_of_its_own() {
 /// an answer of the mock; a unit of work and a scope record it, and the mock answers what they send.
 #[tokio::test]
 async fn transactions_of_a_mock_need_a_context() {
-    let row = campaign::Model {
-        id: 1,
-        team_id: Some(TEAM),
-        name: "a".to_owned(),
-        status: campaign::Status::Draft,
-        budget: 100,
-        api_key: "key-a".to_owned(),
-        notes: None,
-    };
+    let row = answered();
     let written = sea_orm::MockExecResult { last_insert_id: 0, rows_affected: 1 };
     let mock = || {
         MockDatabase::new(DatabaseBackend::Postgres)

@@ -8,6 +8,26 @@ use sea_orm::{
     sea_query::{ArrayType, ColumnType, Nullable, StringLen, ValueType, ValueTypeErr},
 };
 
+macro_rules! model {
+    ($name:ident $table:literal { $($(#[$attribute:meta])* $column:ident: $type:ty,)* }) => {
+        pub mod $name {
+            use super::super::*;
+
+            #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+            #[sea_orm(table_name = $table)]
+            #[tracked(all, team = context)]
+            pub struct Model {
+                #[sea_orm(primary_key, auto_increment = false)]
+                pub id: i32,
+                $($(#[$attribute])* pub $column: $type,)*
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub enum Relation {}
+        }
+    };
+}
+
 /// `name "table" "table of the nullable ones" { column: type = [SQLite, PostgreSQL, MariaDB], .. }`
 macro_rules! groups {
     ($($group:ident $table:literal $or_null:literal {
@@ -18,37 +38,8 @@ macro_rules! groups {
 
             pub const COLUMNS: &[ColumnType] = &[$((stringify!($column), $types)),*];
 
-            pub mod filled {
-                use super::super::*;
-
-                #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
-                #[sea_orm(table_name = $table)]
-                #[tracked(all, team = context)]
-                pub struct Model {
-                    #[sea_orm(primary_key, auto_increment = false)]
-                    pub id: i32,
-                    $($(#[$attribute])* pub $column: $type,)*
-                }
-
-                #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-                pub enum Relation {}
-            }
-
-            pub mod or_null {
-                use super::super::*;
-
-                #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
-                #[sea_orm(table_name = $or_null)]
-                #[tracked(all, team = context)]
-                pub struct Model {
-                    #[sea_orm(primary_key, auto_increment = false)]
-                    pub id: i32,
-                    $($(#[$attribute])* pub $column: Option<$type>,)*
-                }
-
-                #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-                pub enum Relation {}
-            }
+            model! { filled $table { $($(#[$attribute])* $column: $type,)* } }
+            model! { or_null $or_null { $($(#[$attribute])* $column: Option<$type>,)* } }
         }
     )*};
 }

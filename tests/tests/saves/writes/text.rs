@@ -35,6 +35,18 @@ async fn start(db: &Arc<TestDb>) -> events_sea_orm::Events {
     events
 }
 
+/// Runs `$refuse` on a unit of work and on a connection: nothing is written.
+macro_rules! refused {
+    ($db:expr, $refuse:ident) => {{
+        let events = start(&$db).await;
+        let txn = events.begin(context()).await.unwrap();
+        $refuse(&txn).await;
+        txn.commit().await.unwrap();
+        $refuse(&events.connection(context())).await;
+        assert_eq!((count::<tick::Entity>(&$db).await, $db.log().await.len()), (1, 1));
+    }};
+}
+
 #[track_caller]
 fn assert_raw<T>(result: Result<T, DbErr>) {
     let Err(error) = result else { panic!("must be refused") };
@@ -75,12 +87,7 @@ async fn text_that_writes_is_refused(db: Arc<TestDb>) {
             <(i32, String) as TryGetableMany>::find_by_statement::<tick::Column>(text()).all(db).await,
         );
     }
-    let events = start(&db).await;
-    let txn = events.begin(context()).await.unwrap();
-    refuse(&txn).await;
-    txn.commit().await.unwrap();
-    refuse(&events.connection(context())).await;
-    assert_eq!((count::<tick::Entity>(&db).await, db.log().await.len()), (1, 1));
+    refused!(db, refuse);
 }
 
 /// Here SeaORM wraps the text into a typed SELECT: what the audit of the statement tells is that it reads.
@@ -119,12 +126,7 @@ async fn text_that_pages_is_refused_if_it_writes(db: Arc<TestDb>) {
             }
         }
     }
-    let events = start(&db).await;
-    let txn = events.begin(context()).await.unwrap();
-    refuse(&txn).await;
-    txn.commit().await.unwrap();
-    refuse(&events.connection(context())).await;
-    assert_eq!((count::<tick::Entity>(&db).await, db.log().await.len()), (1, 1));
+    refused!(db, refuse);
 }
 
 async fn streams_of_writes_are_refused(db: Arc<TestDb>) {
@@ -140,12 +142,7 @@ async fn streams_of_writes_are_refused(db: Arc<TestDb>) {
         let rows = tick::Entity::find().stream(db).await.unwrap();
         assert_eq!(rows.count().await, 1);
     }
-    let events = start(&db).await;
-    let txn = events.begin(context()).await.unwrap();
-    refuse(&txn).await;
-    txn.commit().await.unwrap();
-    refuse(&events.connection(context())).await;
-    assert_eq!((count::<tick::Entity>(&db).await, db.log().await.len()), (1, 1));
+    refused!(db, refuse);
 }
 
 async fn text_in_a_scope_is_not_seen(db: Arc<TestDb>) {
@@ -187,12 +184,7 @@ async fn schema_statements_are_refused(db: Arc<TestDb>) {
         schema(db.execute(&Index::drop().name("x").table(tick::Entity).to_owned()).await.map(drop));
         schema(db.execute_unprepared("DROP TABLE ticks").await.map(drop));
     }
-    let events = start(&db).await;
-    let txn = events.begin(context()).await.unwrap();
-    refuse(&txn).await;
-    txn.commit().await.unwrap();
-    refuse(&events.connection(context())).await;
-    assert_eq!((count::<tick::Entity>(&db).await, db.log().await.len()), (1, 1));
+    refused!(db, refuse);
 }
 
 async fn schema_in_a_scope_is_not_seen(db: Arc<TestDb>) {
@@ -226,10 +218,5 @@ async fn text_in_a_with_query_is_refused_if_it_writes(db: Arc<TestDb>) {
         assert_unannounced(update.exec(db).await);
         assert_eq!(db.query_all(&with("1 AS one")).await.unwrap().len(), 1);
     }
-    let events = start(&db).await;
-    let txn = events.begin(context()).await.unwrap();
-    refuse(&txn).await;
-    txn.commit().await.unwrap();
-    refuse(&events.connection(context())).await;
-    assert_eq!((count::<tick::Entity>(&db).await, db.log().await.len()), (1, 1));
+    refused!(db, refuse);
 }
