@@ -25,7 +25,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, IsolationLevel, RuntimeErr,
     SqliteTransactionMode, Statement, TransactionOptions, Value,
-    sea_query::{Expr, ExprTrait, LockType},
+    sea_query::{Expr, ExprTrait, LockType, SelectStatement},
     sqlx,
 };
 
@@ -56,6 +56,13 @@ pub(crate) fn lock(backend: DbBackend, lock: Lock) -> Option<LockType> {
         (DbBackend::Postgres, Lock::ForDelete) | (DbBackend::MySql, _) => Some(LockType::Update),
         // `IMMEDIATE` has locked the whole database.
         (_, _) => None,
+    }
+}
+
+/// Locks the rows that a SELECT reads.
+pub(crate) fn lock_rows(select: &mut SelectStatement, backend: DbBackend, kind: Lock) {
+    if let Some(lock) = lock(backend, kind) {
+        select.lock(lock);
     }
 }
 

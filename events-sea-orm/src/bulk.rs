@@ -31,6 +31,12 @@ pub use self::{
 };
 use crate::{backend::tokens::Tokens, error::Refused, record::SaveOptions, tracked::Tracked};
 
+/// The model of an active model's entity.
+type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
+
+/// What SeaORM takes the key of such a row for.
+type Key<A> = <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
+
 /// How many rows are written at once.
 pub(crate) const CHUNK: usize = 5_000;
 

@@ -15,7 +15,8 @@ use crate::{
     row_level_security::close,
     transaction::{
         self, EventTransaction, InFlight, Inspected, Kind, Reply, Verb, Watch, all, check_on_pool,
-        check_tables, check_values, executed, inspect, inspect_text, one, relations, run_callback, watches,
+        check_tables, check_values, executed, inspect, inspect_text, one, relations, run_callback, send,
+        watches,
     },
     withhold::{Sent, withhold_at_end},
 };
@@ -64,46 +65,35 @@ impl ConnectionTrait for EventConnection {
     }
 
     async fn execute_raw(&self, stmt: Statement) -> Result<ExecResult, DbErr> {
-        let inspected = self.inspect_text(&stmt.sql);
-        self.execute_checked(inspected, stmt).await
+        executed(self.answer(Verb::Execute, self.inspect_text(&stmt.sql), stmt).await?)
     }
 
     async fn execute<S: StatementBuilder>(&self, stmt: &S) -> Result<ExecResult, DbErr> {
         let (inspected, stmt) = self.inspect(stmt);
-        self.execute_checked(inspected, stmt).await
+        executed(self.answer(Verb::Execute, inspected, stmt).await?)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let inspected = self.inspect_text(sql);
-        if inspected.kind != Kind::Unknown {
-            // One prepared statement: the server refuses a second one.
-            return self.execute_checked(inspected, Statement::from_string(self.backend(), sql)).await;
-        }
-        self.check(inspected, None).await?;
-        let sent = Sent::of(&Statement::from_string(self.backend(), sql));
-        let db = self.open().await?;
-        let result = db.execute_unprepared(sql).await.map_err(|error| sent.withhold(error))?;
-        close(db).await.map(|()| result)
+        let stmt = Statement::from_string(self.backend(), sql);
+        executed(self.answer(Verb::ExecuteUnprepared, self.inspect_text(sql), stmt).await?)
     }
 
     async fn query_one_raw(&self, stmt: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let inspected = self.inspect_text(&stmt.sql);
-        self.query_one_checked(inspected, stmt).await
+        one(self.answer(Verb::QueryOne, self.inspect_text(&stmt.sql), stmt).await?)
     }
 
     async fn query_one<S: StatementBuilder>(&self, stmt: &S) -> Result<Option<QueryResult>, DbErr> {
         let (inspected, stmt) = self.inspect(stmt);
-        self.query_one_checked(inspected, stmt).await
+        one(self.answer(Verb::QueryOne, inspected, stmt).await?)
     }
 
     async fn query_all_raw(&self, stmt: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let inspected = self.inspect_text(&stmt.sql);
-        self.query_all_checked(inspected, stmt).await
+        all(self.answer(Verb::QueryAll, self.inspect_text(&stmt.sql), stmt).await?)
     }
 
     async fn query_all<S: StatementBuilder>(&self, stmt: &S) -> Result<Vec<QueryResult>, DbErr> {
         let (inspected, stmt) = self.inspect(stmt);
-        self.query_all_checked(inspected, stmt).await
+        all(self.answer(Verb::QueryAll, inspected, stmt).await?)
     }
 }
 
@@ -135,42 +125,17 @@ impl EventConnection {
         .await
     }
 
-    async fn execute_checked(&self, inspected: Inspected, stmt: Statement) -> Result<ExecResult, DbErr> {
-        let watch = self.check(inspected, Some(&stmt)).await?;
+    /// Every statement but those of streams comes through here.
+    async fn answer(&self, verb: Verb, inspected: Inspected, stmt: Statement) -> Result<Reply, DbErr> {
+        // Only what adoption lets pass may be several statements: the server refuses a second one where it is prepared.
+        let verb = verb.prepared_unless(inspected.kind == Kind::Unknown);
+        let watch = self.check(inspected, &stmt, verb).await?;
         if watch != Watch::Nothing {
-            return executed(self.watched(watch, Verb::Execute, stmt).await?);
+            return self.watched(watch, verb, stmt).await;
         }
         let (sent, db) = (Sent::of(&stmt), self.open().await?);
-        let result = db.execute_raw(stmt).await.map_err(|error| sent.withhold(error))?;
-        close(db).await.map(|()| result)
-    }
-
-    async fn query_one_checked(
-        &self,
-        inspected: Inspected,
-        stmt: Statement,
-    ) -> Result<Option<QueryResult>, DbErr> {
-        let watch = self.check(inspected, Some(&stmt)).await?;
-        if watch != Watch::Nothing {
-            return one(self.watched(watch, Verb::QueryOne, stmt).await?);
-        }
-        let (sent, db) = (Sent::of(&stmt), self.open().await?);
-        let row = db.query_one_raw(stmt).await.map_err(|error| sent.withhold(error))?;
-        close(db).await.map(|()| row)
-    }
-
-    async fn query_all_checked(
-        &self,
-        inspected: Inspected,
-        stmt: Statement,
-    ) -> Result<Vec<QueryResult>, DbErr> {
-        let watch = self.check(inspected, Some(&stmt)).await?;
-        if watch != Watch::Nothing {
-            return all(self.watched(watch, Verb::QueryAll, stmt).await?);
-        }
-        let (sent, db) = (Sent::of(&stmt), self.open().await?);
-        let rows = db.query_all_raw(stmt).await.map_err(|error| sent.withhold(error))?;
-        close(db).await.map(|()| rows)
+        let reply = send(&db, verb, stmt).await.map_err(|error| sent.withhold(error))?;
+        close(db).await.map(|()| reply)
     }
 
     fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
@@ -182,10 +147,12 @@ impl EventConnection {
     }
 
     /// How a statement is sent, if it may go to the pool: nothing is announced there.
-    async fn check(&self, mut inspected: Inspected, stmt: Option<&Statement>) -> Result<Watch, DbErr> {
+    async fn check(&self, mut inspected: Inspected, stmt: &Statement, verb: Verb) -> Result<Watch, DbErr> {
         let backend = self.backend();
         check_on_pool(&inspected, backend, self.events.adoption())?;
-        stmt.map_or(Ok(()), check_values)?;
+        if verb != Verb::ExecuteUnprepared {
+            check_values(stmt)?;
+        }
         if inspected.kind == Kind::Read {
             let watches = watches(backend, inspected.care) && !self.events.pool().is_mock_connection();
             return Ok(if watches { Watch::of(inspected.care) } else { Watch::Nothing });

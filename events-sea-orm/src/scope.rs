@@ -238,34 +238,7 @@ pub(crate) async fn before<C: ConnectionTrait>(
         _ => {}
     }
     enter(&scope, &entered, db).await?;
-    let lock = match (kind, &key) {
-        (Kind::Update, _) => Some(Lock::ForUpdate),
-        (Kind::Delete, _) => Some(Lock::ForDelete),
-        (Kind::Insert, Some(key)) if may_be_there(definition, db) => {
-            // Asked without a lock first: a lock on a row that is not there makes others wait who insert beside it.
-            withhold_for(definition, db.query_one(&definition.select_row(key)).await)?
-                .map(|_| Lock::ForUpdate)
-        }
-        _ => None,
-    };
-    let mut old = None;
-    if let (Some(lock), Some(key)) = (lock, &key) {
-        let mut select = definition.select_row(key);
-        if let Some(lock) = backend::lock(db.get_database_backend(), lock) {
-            select.lock(lock);
-        }
-        let row = withhold_for(definition, db.query_one(&select).await)?;
-        old = withhold_for(definition, row.map(|row| definition.image(&row, "")).transpose())?;
-    }
-    match old.as_ref().map(|old| record::team_of(definition, old, &team)) {
-        // As of a row that is not there. A hook cannot answer that of a delete.
-        Some(Err(refused @ Refused::OtherTeam { .. })) if kind == Kind::Update => {
-            observe::other_team(&refused);
-            return Err(DbErr::RecordNotUpdated);
-        }
-        Some(Err(refused)) => return Err(refused.into()),
-        _ => {}
-    }
+    let old = old_row(definition, kind, key.as_deref(), &team, db).await?;
     sizes.check(definition, kind, old.as_ref(), scope.events.event_limit())?;
     if let (Kind::Update, Some(old)) = (kind, &old) {
         // Found out after the save it would be too late: a transaction of the application's own cannot be poisoned.
@@ -283,6 +256,43 @@ pub(crate) async fn before<C: ConnectionTrait>(
     });
     state.saves.push(Begun { definition, kind, key, old, cause: None });
     Ok(())
+}
+
+/// The row that a save is about, read under lock, if it is there and the context may touch it.
+async fn old_row<C: ConnectionTrait>(
+    definition: &'static Definition,
+    kind: Kind,
+    key: Option<&[Value]>,
+    team: &TeamScope,
+    db: &C,
+) -> Result<Option<RowImage>, DbErr> {
+    let Some(key) = key else { return Ok(None) };
+    let lock = match kind {
+        Kind::Update => Lock::ForUpdate,
+        Kind::Delete => Lock::ForDelete,
+        Kind::Insert if may_be_there(definition, db) => {
+            // Asked without a lock first: a lock on a row that is not there makes others wait who insert beside it.
+            let found = db.query_one(&definition.select_row(key)).await;
+            match withhold_for(definition, found)? {
+                Some(_) => Lock::ForUpdate,
+                None => return Ok(None),
+            }
+        }
+        _ => return Ok(None),
+    };
+    let mut select = definition.select_row(key);
+    backend::lock_rows(&mut select, db.get_database_backend(), lock);
+    let Some(row) = withhold_for(definition, db.query_one(&select).await)? else { return Ok(None) };
+    let old = withhold_for(definition, definition.image(&row, ""))?;
+    match record::team_of(definition, &old, team) {
+        // As of a row that is not there. A hook cannot answer that of a delete.
+        Err(refused @ Refused::OtherTeam { .. }) if kind == Kind::Update => {
+            observe::other_team(&refused);
+            Err(DbErr::RecordNotUpdated)
+        }
+        Err(refused) => Err(refused.into()),
+        Ok(_) => Ok(Some(old)),
+    }
 }
 
 /// Tells the database the team, before each save: the application's transaction may be a new one, and a savepoint that

@@ -166,9 +166,7 @@ where
     let Some(key) = key else { return Ok(false) };
     let definition = E::Model::definition();
     let mut select = definition.select_row(&key);
-    if let Some(lock) = backend::lock(txn.get_database_backend(), Lock::ForUpdate) {
-        select.lock(lock);
-    }
+    backend::lock_rows(&mut select, txn.backend(), Lock::ForUpdate);
     let Some(row) = txn.query_one(&select).await? else { return Ok(false) };
     let row = withhold_for(definition, definition.image(&row, ""))?;
     match record::team_of(definition, &row, &txn.team_scope()) {

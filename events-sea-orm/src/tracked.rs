@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 pub(crate) use self::registry::of_object_type;
 pub use self::registry::{Registration, registered};
 pub(crate) use self::{
-    registry::{find, know, known},
+    registry::{any_redacts, find, know, known},
     rows::{OLD, RowImage, Rows, old_name, same_key},
 };
 use crate::{

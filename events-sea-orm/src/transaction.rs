@@ -10,11 +10,13 @@ mod level;
 mod links;
 mod on_conflict;
 pub(crate) mod relations;
+mod save;
 mod sql;
 mod statement;
 #[cfg(feature = "stream")]
 mod stream;
 mod strict;
+mod unread;
 mod untracked;
 mod watched;
 mod write;
@@ -46,7 +48,7 @@ pub(crate) use self::{
     level::{Announcement, Caller},
     sql::Table,
     statement::{Inspected, Kind, inspect, inspect_text},
-    watched::{Watch, watches},
+    watched::{Watch, send, watches},
     write::{Reply, Verb},
 };
 use crate::{

@@ -54,28 +54,33 @@ pub(crate) fn withhold_answer<T>(definition: &Definition, result: Result<T, DbEr
 
 /// An error of what begins or ends a transaction or a savepoint.
 pub(crate) fn withhold_at_end(error: DbErr) -> DbErr {
-    if tracked::known().iter().any(|definition| definition.redacts()) { withhold(error) } else { error }
+    if tracked::any_redacts() { withhold(error) } else { error }
 }
 
 /// A statement that was sent: decides whether an error of it may be passed on as it is.
 pub(crate) struct Sent {
-    sql: String,
+    /// None where no known entity redacts: then every error may be passed on, unless one became known meanwhile.
+    sql: Option<String>,
     backend: DbBackend,
 }
 
 impl Sent {
     pub(crate) fn of(statement: &Statement) -> Self {
-        Self { sql: statement.sql.clone(), backend: statement.db_backend }
+        let sql = tracked::any_redacts().then(|| statement.sql.clone());
+        Self { sql, backend: statement.db_backend }
     }
 
     /// `error`, stripped of the database's words if it may be about rows that hold what is redacted.
     pub(crate) fn withhold(&self, error: DbErr) -> DbErr {
-        let redacting: Vec<_> = tracked::known().into_iter().filter(|known| known.redacts()).collect();
-        if redacting.is_empty() || !self.may_be_of(&redacting, &error) { error } else { withhold(error) }
+        match &self.sql {
+            None if !tracked::any_redacts() => error,
+            Some(sql) if !self.may_be_of_redacting(sql, &error) => error,
+            _ => withhold(error),
+        }
     }
 
-    fn may_be_of(&self, redacting: &[&Definition], error: &DbErr) -> bool {
-        let sql = self.sql.to_ascii_lowercase();
+    fn may_be_of_redacting(&self, text: &str, error: &DbErr) -> bool {
+        let sql = text.to_ascii_lowercase();
         // What a trigger, a cascade, a partition or a constraint that was deferred says of a table that is not in the
         // statement, nobody can tell whose it is.
         let table = database_error(error).and_then(DatabaseError::table).map(str::to_ascii_lowercase);
@@ -84,13 +89,14 @@ impl Sent {
         }
         // Its message, detail and context: a foreign key names the other table, a trigger its statement.
         let said = database_error(error).map(|error| format!("{error:?}").to_ascii_lowercase());
-        let names = |definition: &&Definition| {
+        let names = |definition: &'static Definition| {
             let table = definition.table().to_ascii_lowercase();
             is_named(&sql, &table) || said.as_ref().is_some_and(|said| is_named(said, &table))
         };
         // `U&"\0063ampaigns"` may be any name, and code that names no table may write to any.
-        sql.contains("u&\"") || redacting.iter().any(names) || {
-            let inspected = inspect_text(&self.sql, self.backend, &[]);
+        let mut redacting = tracked::known().into_iter().filter(|known| known.redacts());
+        sql.contains("u&\"") || redacting.any(names) || {
+            let inspected = inspect_text(text, self.backend, &[]);
             inspected.is_opaque() || inspected.kind == Kind::Unknown || checks_what_was_deferred(&sql)
         }
     }

@@ -76,9 +76,7 @@ fn locked(call: &Call<'_>, filter: &Filter, lock: Lock) -> Option<(SelectStateme
     for key in call.definition.key_exprs() {
         select.order_by_expr(key, Order::Asc);
     }
-    if let Some(lock) = backend::lock(call.txn.backend(), lock) {
-        select.lock(lock);
-    }
+    backend::lock_rows(&mut select, call.txn.backend(), lock);
     let mut count = Query::select();
     count.expr(Expr::col(Asterisk).count()).from(LOCKED);
     Some((select, Expr::SubQuery(None, Box::new(count.into())).lte(CHUNK as i64)))

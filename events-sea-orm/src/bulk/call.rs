@@ -82,9 +82,7 @@ impl Call<'_> {
     pub(super) fn select_keys(&self, keys: &[Value], lock: Lock) -> SelectStatement {
         let mut select = self.select();
         select.cond_where(self.definition.has_key(keys));
-        if let Some(lock) = backend::lock(self.txn.backend(), lock) {
-            select.lock(lock);
-        }
+        backend::lock_rows(&mut select, self.txn.backend(), lock);
         select
     }
 

@@ -2,12 +2,12 @@
 
 use futures_util::future::join;
 use sea_orm::{
-    ActiveModelTrait, DbErr, EntityTrait, InsertManyResult, PrimaryKeyTrait, QueryTrait, Value,
+    ActiveModelTrait, DbErr, EntityTrait, InsertManyResult, QueryTrait, Value,
     sea_query::{InsertStatement, OnConflict},
 };
 
 use super::{
-    MAX_BINDS,
+    Key, MAX_BINDS, Model,
     call::{Call, Row, Wanted, Written},
     check_options,
     keys::by_object,
@@ -43,11 +43,6 @@ const CHUNK: usize = 1_000;
 
 /// How many rows are recorded between two looks at what the database has answered.
 const AT_A_TIME: usize = 32;
-
-/// What SeaORM takes the key of such a row for.
-type Key<A> = <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
-
-type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
 impl<A: ActiveModelTrait> InsertMany<A>
 where

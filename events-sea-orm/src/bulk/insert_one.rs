@@ -1,12 +1,12 @@
 //! `insert_with_events`.
 
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExecResult, Insert, InsertResult,
-    Inserter, IntoActiveModel, PrimaryKeyTrait, QueryResult, Statement, StatementBuilder,
+    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, ExecResult, Insert, InsertResult, Inserter,
+    IntoActiveModel, QueryResult, Statement, StatementBuilder,
     sea_query::{InsertStatement, IntoValueTuple, OnConflict, SelectStatement},
 };
 
-use super::{check_options, insert::InsertMany, options};
+use super::{Key, Model, check_options, insert::InsertMany, options};
 use crate::{
     hooks,
     record::SaveOptions,
@@ -31,12 +31,6 @@ impl<A> std::fmt::Debug for InsertOne<A> {
     }
 }
 
-/// What SeaORM takes the key of such a row for.
-pub(super) type Key<A> =
-    <<<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
-
-type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
-
 impl<A: ActiveModelTrait> InsertOne<A>
 where
     Model<A>: Tracked + IntoActiveModel<A>,
@@ -60,14 +54,12 @@ where
     /// another team and for values that cannot be recorded, before anything is inserted; else the database's, and the
     /// unit of work is poisoned.
     pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<InsertResult<A>, DbErr> {
-        if self.on_conflict.is_none() {
-            check_options::<Model<A>>(&self.options)?;
-            let unit = db.into().open().await?;
-            let inserted = self.exec_plain(unit.transaction()).await;
-            return unit.close(inserted).await;
-        }
+        check_options::<Model<A>>(&self.options)?;
         let unit = db.into().open().await?;
-        let inserted = self.exec_upsert(unit.transaction()).await;
+        let inserted = match self.on_conflict {
+            None => self.exec_plain(unit.transaction()).await,
+            Some(_) => self.exec_upsert(unit.transaction()).await,
+        };
         unit.close(inserted).await
     }
 

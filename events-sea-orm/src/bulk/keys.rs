@@ -96,9 +96,7 @@ fn page(call: &Call<'_>, filter: &Filter, after: Option<&[Value]>, lock: Lock) -
     for key in definition.key_exprs() {
         select.order_by_expr(key, Order::Asc);
     }
-    if let Some(lock) = backend::lock(call.txn.backend(), lock) {
-        select.lock(lock);
-    }
+    backend::lock_rows(&mut select, call.txn.backend(), lock);
     select
 }
 

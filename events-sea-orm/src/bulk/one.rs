@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{
-    DeleteMany, Filter, UpdateMany,
+    DeleteMany, Filter, Model, UpdateMany,
     call::{Wanted, Written},
     check_options,
 };
@@ -18,8 +18,6 @@ use crate::{
     tracked::{self, TeamSource, Tracked},
     transaction::{EventTransaction, Kind},
 };
-
-type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 
 /// The condition of the row of this model, as long as its key is set.
 fn is_row<A: ActiveModelTrait>(active: &A, context: &'static str) -> Result<Condition, DbErr>

@@ -1,11 +1,11 @@
 //! Inserts that take a row which is there already for no error: SeaORM's `TryInsert`.
 
 use sea_orm::{
-    ActiveModelTrait, DbErr, EntityTrait, InsertResult, IntoActiveModel, Iterable, PrimaryKeyTrait,
-    TryInsertResult, sea_query::OnConflict,
+    ActiveModelTrait, DbErr, EntityTrait, InsertResult, IntoActiveModel, Iterable, TryInsertResult,
+    sea_query::OnConflict,
 };
 
-use super::{InsertMany, InsertOne, insert_one::inserted};
+use super::{InsertMany, InsertOne, Key, Model, insert_one::inserted};
 use crate::{saves::Target, tracked::Tracked};
 
 /// An insert that answers [`TryInsertResult::Conflicted`] where the row is there already and is kept.
@@ -16,10 +16,8 @@ use crate::{saves::Target, tracked::Tracked};
 #[must_use = "nothing is inserted until it is run"]
 pub struct TryInsert<I>(I);
 
-type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 type Column<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
 type PrimaryKey<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::PrimaryKey;
-type Key<A> = <PrimaryKey<A> as PrimaryKeyTrait>::ValueType;
 
 /// What SeaORM's `TryInsert` makes of an insert's answer.
 fn tried<T>(inserted: Result<T, DbErr>) -> Result<TryInsertResult<T>, DbErr> {
@@ -28,6 +26,14 @@ fn tried<T>(inserted: Result<T, DbErr>) -> Result<TryInsertResult<T>, DbErr> {
         Err(DbErr::RecordNotInserted) => Ok(TryInsertResult::Conflicted),
         Err(error) => Err(error),
     }
+}
+
+/// The same of an insert of many rows, which may be none.
+async fn tried_unless<T>(
+    is_empty: bool,
+    insert: impl Future<Output = Result<T, DbErr>>,
+) -> Result<TryInsertResult<T>, DbErr> {
+    if is_empty { Ok(TryInsertResult::Empty) } else { tried(insert.await) }
 }
 
 fn do_nothing_on<A: ActiveModelTrait>(mut on_conflict: OnConflict) -> OnConflict {
@@ -133,10 +139,7 @@ where
         self,
         db: impl Into<Target<'a>>,
     ) -> Result<TryInsertResult<u64>, DbErr> {
-        if self.0.is_empty() {
-            return Ok(TryInsertResult::Empty);
-        }
-        tried(self.0.exec_without_returning(db).await)
+        tried_unless(self.0.is_empty(), self.0.exec_without_returning(db)).await
     }
 
     /// Inserts, and answers the keys of the rows that came.
@@ -147,10 +150,7 @@ where
         self,
         db: impl Into<Target<'a>>,
     ) -> Result<TryInsertResult<Vec<Key<A>>>, DbErr> {
-        if self.0.is_empty() {
-            return Ok(TryInsertResult::Empty);
-        }
-        tried(self.0.exec_with_returning_keys(db).await)
+        tried_unless(self.0.is_empty(), self.0.exec_with_returning_keys(db)).await
     }
 
     /// Inserts, and answers the rows that came.
@@ -161,9 +161,6 @@ where
         self,
         db: impl Into<Target<'a>>,
     ) -> Result<TryInsertResult<Vec<Model<A>>>, DbErr> {
-        if self.0.is_empty() {
-            return Ok(TryInsertResult::Empty);
-        }
-        tried(self.0.exec_with_returning(db).await)
+        tried_unless(self.0.is_empty(), self.0.exec_with_returning(db)).await
     }
 }

@@ -12,7 +12,10 @@ use sea_orm::{
 };
 use serde_json::Value as Json;
 
-use super::call::{Call, Row, Wanted};
+use super::{
+    Model,
+    call::{Call, Row, Wanted},
+};
 use crate::{
     backend::{self, Lock},
     error::Refused,
@@ -21,7 +24,6 @@ use crate::{
     value,
 };
 
-type Model<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Model;
 type Column<A> = <<A as ActiveModelTrait>::Entity as EntityTrait>::Column;
 
 /// A row that was written, and what was there before.
@@ -165,9 +167,7 @@ where
         }
         let mut select = call.select();
         select.cond_where(self.is_at(places));
-        if let Some(lock) = backend::lock(call.txn.backend(), Lock::ForUpdate) {
-            select.lock(lock);
-        }
+        backend::lock_rows(&mut select, call.txn.backend(), Lock::ForUpdate);
         call.rows(call.query(&select).await?)
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::EventConnection;
 use crate::{
-    transaction::{HandedOver, Inspected, Watch},
+    transaction::{HandedOver, Inspected, Verb, Watch},
     withhold::{Sent, withhold_at_end},
 };
 
@@ -75,7 +75,7 @@ impl StreamTrait for EventConnection {
 
 impl EventConnection {
     async fn stream_checked(&self, inspected: Inspected, stmt: Statement) -> Result<ConnectionStream, DbErr> {
-        let watch = self.check(inspected, Some(&stmt)).await?;
+        let watch = self.check(inspected, &stmt, Verb::QueryAll).await?;
         let sent = Sent::of(&stmt);
         let opened = match watch {
             Watch::Nothing => self.open().await?,

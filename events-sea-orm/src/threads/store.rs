@@ -127,8 +127,8 @@ async fn find(txn: &EventTransaction, busy: &Busy, keys: &[&Key], locked: bool) 
     let mut numbers = Numbers::new();
     for keys in keys.chunks(THREADS) {
         let mut select = thread::Entity::find().filter(any_of(keys)).into_query();
-        if let (Some(kind), true) = (backend::lock(txn.backend(), Lock::ForUpdate), locked) {
-            select.lock(kind);
+        if locked {
+            backend::lock_rows(&mut select, txn.backend(), Lock::ForUpdate);
         }
         let rows: Vec<thread::Model> = read(txn, busy, &select).await?;
         numbers.extend(rows.into_iter().map(|row| (row.id, row)).map(|(id, row)| (Key::of_row(row), id)));

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{LazyLock, PoisonError, RwLock, atomic::Ordering},
+    sync::{
+        LazyLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use super::Definition;
@@ -26,10 +29,20 @@ static TABLES: LazyLock<RwLock<HashMap<String, Vec<&'static Definition>>>> = Laz
     RwLock::new(tables)
 });
 
+/// Whether one of them has redacted fields: asked by every statement.
+static REDACTS: AtomicBool = AtomicBool::new(false);
+
+/// Whether any tracked entity has redacted fields.
+pub(crate) fn any_redacts() -> bool {
+    LazyLock::force(&TABLES);
+    REDACTS.load(Ordering::Relaxed)
+}
+
 fn insert(tables: &mut HashMap<String, Vec<&'static Definition>>, definition: &'static Definition) {
     let same_name = tables.entry(definition.table.to_ascii_lowercase()).or_default();
     if !same_name.iter().any(|known| std::ptr::eq(*known, definition)) {
         same_name.push(definition);
+        REDACTS.fetch_or(definition.redacts(), Ordering::Relaxed);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use events_core::TeamScope;
-use sea_orm::{DbErr, Statement, Value};
+use sea_orm::{DbErr, Value};
 use uuid::Uuid;
 
-use super::{Kind, untracked::Tally};
+use super::{Kind, unread::Unread, untracked::Tally};
 use crate::{
     error::Refused,
     record::{Recorded, SaveOptions, Sizes},
@@ -59,14 +59,6 @@ impl Announcement {
             && self.key == other.key
             && std::ptr::eq(self.definition(), other.definition())
     }
-}
-
-/// A row that was written and has yet to be read, because the database returned none.
-pub(super) struct Unread {
-    pub(super) announcement: Announcement,
-    /// The row as it was, if this was an update.
-    pub(super) old: Option<RowImage>,
-    pub(super) select: Statement,
 }
 
 /// Why nothing may be sent any more.

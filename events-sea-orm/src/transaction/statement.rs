@@ -107,16 +107,7 @@ pub(crate) fn inspect<S: StatementBuilder>(
 ) -> (Inspected, Statement) {
     if is_schema(statement) {
         // Not built: sea-query panics on what a database does not have, such as TRUNCATE on SQLite.
-        let inspected = Inspected {
-            kind: Kind::Schema,
-            written: Vec::new(),
-            named: Vec::new(),
-            care: Care::Plain,
-            calls: None,
-            has_comment: false,
-            why: "",
-            mentions: None,
-        };
+        let inspected = Inspected { kind: Kind::Schema, ..inspect_text("", backend, reads) };
         return (inspected, Statement::from_string(backend, ""));
     }
     let built = statement.build(&backend);

@@ -148,12 +148,17 @@ impl Watch {
     }
 }
 
-async fn send(txn: &DatabaseTransaction, verb: Verb, statement: Statement) -> Result<Reply, DbErr> {
+/// Sends a statement as this verb says.
+pub(crate) async fn send<C: ConnectionTrait>(
+    db: &C,
+    verb: Verb,
+    statement: Statement,
+) -> Result<Reply, DbErr> {
     Ok(match verb {
-        Verb::Execute => Reply::Executed(txn.execute_raw(statement).await?),
-        Verb::ExecuteUnprepared => Reply::Executed(txn.execute_unprepared(&statement.sql).await?),
-        Verb::QueryOne => Reply::One(txn.query_one_raw(statement).await?),
-        Verb::QueryAll => Reply::All(txn.query_all_raw(statement).await?),
+        Verb::Execute => Reply::Executed(db.execute_raw(statement).await?),
+        Verb::ExecuteUnprepared => Reply::Executed(db.execute_unprepared(&statement.sql).await?),
+        Verb::QueryOne => Reply::One(db.query_one_raw(statement).await?),
+        Verb::QueryAll => Reply::All(db.query_all_raw(statement).await?),
     })
 }
 
