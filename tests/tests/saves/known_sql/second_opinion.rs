@@ -59,9 +59,10 @@ pub fn compare(sql: &str, backend: DbBackend) -> Result<bool, String> {
     if statements.len() > 1 {
         return fail("more than one statement");
     }
-    let mut found = Found::default();
+    let mut found = Found { backend, written: Vec::new(), steers: false, into: false, never: Vec::new() };
     let _ = statements.visit(&mut found);
-    if let Some(function) = found.never {
+    // A write may draw numbers.
+    if let Some(function) = found.never.iter().find(|name| writes.is_none() || *name != "nextval") {
         return fail(&format!("calls {function}"));
     }
     match writes {
@@ -81,12 +82,12 @@ pub fn compare(sql: &str, backend: DbBackend) -> Result<bool, String> {
     }
 }
 
-#[derive(Default)]
 struct Found {
+    backend: DbBackend,
     written: Vec<String>,
     steers: bool,
     into: bool,
-    never: Option<String>,
+    never: Vec<String>,
 }
 
 impl Found {
@@ -149,6 +150,9 @@ impl Visitor for Found {
             | Statement::ShowVariable { .. }
             | Statement::ShowVariables { .. }
             | Statement::ShowViews { .. } => {}
+            // What follows is a query to MariaDB, and to this parser the name of a table.
+            Statement::Analyze(analyze) if self.backend == DbBackend::MySql && !analyze.has_table_keyword => {
+            }
             _ => self.steers = true,
         }
         ControlFlow::Continue(())
@@ -166,7 +170,7 @@ impl Visitor for Found {
             let name = function.name.0.last().and_then(|part| part.as_ident());
             let name = name.map(|ident| ident.value.to_ascii_lowercase()).unwrap_or_default();
             if NEVER.contains(&name.as_str()) {
-                self.never = Some(name);
+                self.never.push(name);
             }
         }
         ControlFlow::Continue(())
