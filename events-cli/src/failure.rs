@@ -2,7 +2,7 @@
 
 use std::io;
 
-use events_sea_orm::BuildError;
+use events_sea_orm::{__private::advice_on_pooler, BuildError};
 use sea_orm::DbErr;
 
 use crate::database;
@@ -43,7 +43,8 @@ impl From<DbErr> for Failure {
             let error = one_line(&error.to_string());
             return Self::Failed(format!("{error}: make the tables with `events migrate up`"));
         }
-        Self::Failed(one_line(&error.to_string()))
+        let advice = advice_on_pooler(&error);
+        Self::Failed(one_line(&format!("{error}{advice}")))
     }
 }
 

@@ -101,8 +101,12 @@ pub(crate) fn not_checked(error: &DbErr) -> String {
     format!("the database could not be checked: {error}{}", advice_on_pooler(error))
 }
 
-/// What to do about a pooler that gives the sessions of one client to others, and does not know prepared statements.
-fn advice_on_pooler(error: &DbErr) -> &'static str {
+/// What to do about a pooler that does not let the statements of one client or transaction meet one session, as this error of
+/// the database tells. Empty if it tells of none.
+pub fn advice_on_pooler(error: &DbErr) -> &'static str {
+    if error.to_string().contains("statement pooling mode") {
+        return ". A pooler hands out connections by the statement: let it do so by the transaction or the session";
+    }
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
     else {
         return "";

@@ -136,12 +136,13 @@ pub use web::status_of;
 #[cfg(feature = "tower")]
 pub use web::{EventsLayer, EventsService};
 
-/// What the macros' output calls. Not for users: it changes without notice.
+/// What the macros' output and the tool `events` call. Not for users: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
 
     pub use crate::{
+        backend::advice_on_pooler,
         consumer::RegisteredConsumer,
         hooks::{after_delete, after_hook, after_save, before_delete, before_save},
         saves::set_options_aside,

@@ -1,12 +1,14 @@
 //! Where PostgreSQL keeps teams apart itself: the tool reads as a role that owns nothing.
 
+use tests::{pooler::PgBouncer, roles::PASSWORD};
+
 use super::*;
 
 mod postgres {
     macro_rules! cases {
         ($($case:ident),*) => { $(#[test] fn $case() { tests::run(stringify!($case), Some("POSTGRES_URL"), super::$case); })* };
     }
-    cases! { tables_may_be_in_a_schema, roles_see_what_they_may, roles_are_printed_made_and_taken_back, whoever_runs_the_tool_need_not_say_again_what_is_there }
+    cases! { tables_may_be_in_a_schema, roles_see_what_they_may, roles_are_printed_made_and_taken_back, whoever_runs_the_tool_need_not_say_again_what_is_there, a_pooler_is_named }
 }
 
 async fn roles_see_what_they_may(db: Arc<TestDb>) {
@@ -172,4 +174,36 @@ async fn tables_may_be_in_a_schema(db: Arc<TestDb>) {
     assert_eq!(super::run(&db, "migrate status --json").json()[0]["present"], false);
     assert_eq!(run("doctor").code, Some(0));
     assert_eq!(run("export --all-teams").fine(), "");
+}
+
+/// Whatever is asked first, and whichever command asks it.
+async fn a_pooler_is_named(db: Arc<TestDb>) {
+    if !PgBouncer::is_installed() {
+        return;
+    }
+    sample(&db).await;
+    let app = tests::roles::create_login(&db, "").await;
+    let sql = format!(
+        "GRANT SELECT ON events TO {app}; ALTER TABLE events ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY own ON events USING (team_id = nullif(current_setting('app.team_id', true), ''))"
+    );
+    db.db.execute_unprepared(&sql).await.unwrap();
+    let commands = ["doctor", "tail --team 7", "export --team 7"];
+    let pooler = PgBouncer::start(&db.url, "transaction", &[(&app, PASSWORD)]).await;
+    let url = pooler.url(&db.url_as(&app));
+    for command in commands {
+        // The second one meets the statements of the first, unless the pooler knows them.
+        for _ in 0..2 {
+            let ran = run_at(&url, command.split(' '));
+            if ran.stderr.contains("prepared statement") {
+                assert!(ran.stderr.contains("PgBouncer 1.21 or later"), "{command}: {}", ran.stderr);
+            }
+        }
+    }
+    let pooler = PgBouncer::start(&db.url, "statement", &[(&app, PASSWORD)]).await;
+    let url = pooler.url(&db.url_as(&app));
+    for command in &commands[1..] {
+        let said = run_at(&url, command.split(' ')).failed(1);
+        assert!(said.contains("A pooler hands out connections by the"), "{command}: {said}");
+    }
 }
