@@ -1,7 +1,7 @@
 //! Whose events a command reads.
 
 use clap::Args;
-use events_sea_orm::{Context, EventConnection, Events, EventsBuilder};
+use events_sea_orm::{Context, EventConnection, Events, EventsBuilder, Finding, IsolationFinding};
 use sea_orm::DatabaseConnection;
 
 use crate::{database, failure::Failure};
@@ -48,12 +48,29 @@ impl Setting {
             None => builder,
         }
     }
+
+    /// Refuses a setting that no policy compares: the database would show nothing, and nobody would know why.
+    async fn check(&self, events: &Events) -> Result<(), Failure> {
+        let Some(named) = &self.team_setting else { return Ok(()) };
+        let report = events.verify().await?;
+        let compared = report.findings().iter().find_map(|finding| match finding {
+            Finding::Isolation(IsolationFinding::WrongSetting { compared, .. }) => Some(compared),
+            _ => None,
+        });
+        compared.map_or(Ok(()), |compared| {
+            Err(Failure::failed(format!(
+                "no policy of `events` compares the setting {named}, so nothing would be shown: they compare {compared}; leave \
+                 --team-setting out, or name that one"
+            )))
+        })
+    }
 }
 
 impl Whose {
     /// A connection that reads what was asked for.
     pub(crate) async fn connection(&self, pool: DatabaseConnection) -> Result<EventConnection, Failure> {
         let mut builder = self.setting.builder(pool.clone());
+        let is_of_team = self.team.team.is_some();
         let context = match &self.team.team {
             Some(team) => Context::team(team),
             None => {
@@ -63,7 +80,11 @@ impl Whose {
                 Context::all_teams("events-cli", "reading the log")
             }
         };
-        Ok(builder.build().await?.connection(context))
+        let events = builder.build().await?;
+        if is_of_team {
+            self.setting.check(&events).await?;
+        }
+        Ok(events.connection(context))
     }
 
     /// The role that sees every team. Without it the database would show nothing, and nobody would know why.

@@ -31,6 +31,8 @@ pub struct Report {
     findings: Vec<Finding>,
     /// The role that is connected, if it is none of the application's.
     operator: Option<String>,
+    /// The application's own tables that were looked at.
+    tables: Vec<String>,
 }
 
 /// How bad a finding is.
@@ -115,14 +117,33 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity() == Severity::Danger)
     }
 
+    /// The statements that put right what was found, each once, in the order of the findings; most need the rights of the
+    /// tables' owner.
+    pub fn mends(&self) -> Vec<String> {
+        let mut mends = Vec::new();
+        for mend in self.findings.iter().filter_map(Finding::mend) {
+            if !mends.contains(&mend) {
+                mends.push(mend);
+            }
+        }
+        mends
+    }
+
+    /// The application's own tables of which it was looked at whether row-level security keeps them to one team, as SQL names
+    /// them: those of the models, with their partitions, that the application or the role for all teams may read or write.
+    pub fn tables(&self) -> &[String] {
+        &self.tables
+    }
+
     /// The role that is connected, if row-level security is on and it is not the application's: neither its role, as the
-    /// policies name it, nor a member of it. Where they name none, it is a superuser or a member of the tables' owner.
+    /// policies name it, nor a login that inherits from it or can take it. Where they name none, it is a superuser or a member of
+    /// the tables' owner. What it is and may do is not looked at, and no statement concerns it.
     pub fn operator(&self) -> Option<&str> {
         self.operator.as_deref()
     }
 
-    /// Without what was found of [`operator`](Self::operator) itself: for a tool of somebody who is meant to be able to do more than
-    /// the application, such as the owner of the tables or an auditor. What the application's role is and may do stays.
+    /// Without the finding that [`operator`](Self::operator) is none of the application's: for a tool of somebody who is meant to be
+    /// able to do more, such as the owner of the tables or an auditor. What the application's role is and may do stays.
     #[must_use]
     pub fn of_the_application(mut self) -> Self {
         if let Some(operator) = &self.operator {
@@ -151,7 +172,7 @@ impl Report {
     }
 }
 
-/// One finding a line.
+/// One finding a line, then the statements that put them right.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
@@ -160,11 +181,12 @@ impl fmt::Display for Report {
         for (i, finding) in self.findings.iter().enumerate() {
             let newline = if i == 0 { "" } else { "\n" };
             write!(f, "{newline}{}: {finding}", finding.severity())?;
-            if let Some(mend) = finding.mend() {
-                write!(f, "\n    {}", mend.replace('\n', "\n    "))?;
-            }
         }
-        Ok(())
+        let mends = self.mends();
+        if !mends.is_empty() {
+            f.write_str("\nWhat puts it right:")?;
+        }
+        mends.iter().try_for_each(|mend| write!(f, "\n    {}", mend.replace('\n', "\n    ")))
     }
 }
 
@@ -278,6 +300,25 @@ impl Events {
         &self,
         definitions: impl IntoIterator<Item = &'static Definition>,
     ) -> Result<Report, DbErr> {
+        self.look(definitions, false).await
+    }
+
+    /// As [`verify`](Self::verify), and under row-level security of every table whose policies compare a column with the team's
+    /// setting: for a tool that has none of the application's models. Of a table that only the policies tell of it is said what they
+    /// leave no doubt of; a policy in words of the application's own is none of its matter there. A table that has no such policy is
+    /// not known: see [`Report::tables`].
+    ///
+    /// # Errors
+    /// As `verify`.
+    pub async fn verify_without_models(&self) -> Result<Report, DbErr> {
+        self.look([], true).await
+    }
+
+    async fn look(
+        &self,
+        definitions: impl IntoIterator<Item = &'static Definition>,
+        by_policies: bool,
+    ) -> Result<Report, DbErr> {
         let mut tracked: Vec<&'static Definition> = Vec::new();
         for definition in tracked::known().into_iter().chain(definitions) {
             if !tracked.iter().any(|known| std::ptr::eq(*known, definition)) {
@@ -322,17 +363,21 @@ impl Events {
             setting: self.team_setting(),
             all_teams_role: security.and_then(|security| security.all_teams_role.as_deref()),
             tracked: &tracked,
+            by_policies,
         };
         let asked = isolation::check(pool, asked);
         let checked = within(limit, "which roles and policies there are", asked).await?;
-        // Whoever no policy is for may have no right to look into the log either.
-        if !checked.findings.iter().any(|finding| matches!(finding, IsolationFinding::NoPolicy { .. })) {
+        if checked.may_read {
             let asked = names::findings(pool, &tracked, &catalog, own);
             findings.extend(within(limit, "which recorded names the models no longer have", asked).await?);
         }
         findings.extend(checked.findings.into_iter().map(Finding::Isolation));
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
-        Ok(Report { findings, operator: checked.operator })
+        // First whose connection it is: the rest depends on it.
+        let is_whose = |finding: &Finding| {
+            matches!(finding, Finding::Isolation(IsolationFinding::NotTheApplication { .. }))
+        };
+        findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity()), !is_whose(finding)));
+        Ok(Report { findings, operator: checked.operator, tables: checked.tables })
     }
 }
 

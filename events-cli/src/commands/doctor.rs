@@ -1,9 +1,8 @@
 //! `events doctor`: what the library finds wrong with a database.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
-use events_sea_orm::{Finding, Severity};
+use events_sea_orm::{Report, Severity};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -17,8 +16,9 @@ use crate::{
 
 /// Examine the database: are the tables there, are events guarded, are teams kept apart
 ///
-/// Prints what is wrong and the SQL that mends it. Exits with 1 if an error or a danger was found. It only reads. The
-/// application's own models are not known to it: `events.verify()` in the application looks at their tables too.
+/// Prints what is wrong and the SQL that puts it right. Exits with 1 if an error or a danger was found. It only reads. The
+/// application's own models are not known to it: of their tables it looks at those whose policies compare the team, under row-level
+/// security. At every one the application looks itself, when it starts and by `events.verify()`.
 /// Under row-level security it looks at the role of the application. Who connects as another, such as the owner of the
 /// tables or an auditor, is meant to be able to do more, and nothing is said of that: connect with the application's own URL to
 /// have its login examined too.
@@ -36,11 +36,11 @@ impl Doctor {
         let pool = connect.open().await?;
         let facts = database::facts(&pool).await?;
         let events = self.setting.builder(pool).build().await?;
-        let report = events.verify().await?;
+        let report = events.verify_without_models().await?;
         let operator = report.operator().map(str::to_owned);
         let report = report.of_the_application();
         if self.json {
-            output::json(&facts)?;
+            output::json(&Examined { facts: &facts, tables: report.tables() })?;
             for finding in report.findings() {
                 let severity = finding.severity().to_string();
                 let line =
@@ -55,6 +55,7 @@ impl Doctor {
                      is examined."
                 ))?;
             }
+            output::line(&of_own_tables(&facts, &report))?;
             if report.is_clean() {
                 output::line("Nothing found.")?;
             } else {
@@ -63,10 +64,10 @@ impl Doctor {
                     table.add_row([finding.severity().to_string(), finding.to_string()]);
                 }
                 output::line(&table.to_string())?;
-                // Outside the table, to be copied; one statement may mend several.
-                let mends: BTreeSet<String> = report.findings().iter().filter_map(Finding::mend).collect();
+                // Outside the table, to be copied.
+                let mends = report.mends();
                 if !mends.is_empty() {
-                    output::line("What mends it:")?;
+                    output::line("What puts it right:")?;
                 }
                 mends.iter().try_for_each(|mend| output::line(mend))?;
             }
@@ -84,4 +85,32 @@ fn in_words(facts: &Facts) -> String {
     };
     let security = if facts.row_level_security { "on" } else { "off" };
     format!("{}{role}: {events}, row-level security is {security}.", facts.database)
+}
+
+/// What was examined, for scripts.
+#[derive(Serialize)]
+struct Examined<'a> {
+    #[serde(flatten)]
+    facts: &'a Facts,
+    /// The application's own tables that were looked at.
+    tables: &'a [String],
+}
+
+/// Which tables of the application's own were looked at, so that nobody takes silence about the others for a pass.
+fn of_own_tables(facts: &Facts, report: &Report) -> String {
+    const OTHERS: &str = "when it starts and by `events.verify()`.";
+    match report.tables() {
+        [] if !facts.row_level_security => {
+            format!("The tables of the application's own were not looked at: it does that {OTHERS}")
+        }
+        [] => format!(
+            "No table of the application's own was looked at, as none that its role may use has a policy by the team: the application \
+             looks at those of its models {OTHERS}"
+        ),
+        tables => format!(
+            "Tables of the application's own that were looked at, as their policies are by the team: {}. The application looks at \
+             those of all its models {OTHERS}",
+            tables.join(", ")
+        ),
+    }
 }

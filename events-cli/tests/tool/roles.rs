@@ -41,8 +41,17 @@ async fn check(superuser: String, app: String, jobs: String) {
     assert_eq!(lines(run("export --team 7 --team-setting shop.tenant")), 4);
     // The policies say which setting it is.
     assert_eq!(lines(run("tail --team 7")), 4);
-    // By another one they know of no team.
-    assert_eq!(run("tail --team 7 --team-setting app.team_id").stderr, "events: there are none\n");
+    // By another one they would know of no team.
+    for command in ["tail --team 7", "timeline campaign 1 --team 7", "export --team 7"] {
+        let said = run(&format!("{command} --team-setting app.team_id")).failed(1);
+        assert!(
+            said.contains("compares the setting app.team_id") && said.contains("they compare shop.tenant"),
+            "{said}"
+        );
+    }
+    let said = run("doctor --team-setting app.team_id");
+    assert_eq!(said.code, Some(1));
+    assert!(!said.stdout.contains("CREATE POLICY"), "{}", said.stdout);
     let said = run("tail --all-teams").failed(1);
     assert!(said.contains(&app) && said.contains("--all-teams-role"), "{said}");
     assert_eq!(lines(run(&format!("tail --all-teams --all-teams-role {jobs}"))), 5);
@@ -94,6 +103,23 @@ async fn made_and_taken_back(db: Arc<TestDb>, app: String, jobs: String, spring:
     let by_superuser = run(&db, "doctor");
     assert_eq!(by_superuser.code, Some(0), "{}", by_superuser.stdout);
     assert!(by_superuser.stdout.contains("is not the application's role"), "{}", by_superuser.stdout);
+    // Of the application's own tables it knows what their policies say, and says so.
+    assert!(
+        by_superuser.stdout.contains("public.campaigns. The application looks at"),
+        "{}",
+        by_superuser.stdout
+    );
+    assert_eq!(run(&db, "doctor --json").json()[0]["tables"], serde_json::json!(["public.campaigns"]));
+    db.db.execute_unprepared("ALTER TABLE campaigns DISABLE ROW LEVEL SECURITY").await.unwrap();
+    for doctor in [run_as_app("doctor"), run(&db, "doctor")] {
+        assert_eq!(doctor.code, Some(1), "{}", doctor.stdout);
+        assert!(
+            doctor.stdout.contains("What puts it right:\nALTER TABLE public.campaigns ENABLE"),
+            "{}",
+            doctor.stdout
+        );
+    }
+    db.db.execute_unprepared("ALTER TABLE campaigns ENABLE ROW LEVEL SECURITY").await.unwrap();
     assert_eq!(run_as_app("tail --team 7").fine().lines().count(), 4);
     assert_eq!(run_as_app("tail --team 8").fine().lines().count(), 1);
     let history = run_as_app(&format!("timeline campaign {} --team 7 --json", spring.id));

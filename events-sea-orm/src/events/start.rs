@@ -96,9 +96,11 @@ pub enum BuildError {
     #[error("{}", backend::not_checked(.0))]
     SelfCheck(#[source] DbErr),
     /// Row-level security is on and does not hold: a team could see or change what is of another.
-    #[error("the database does not keep teams apart, or events as they are; mend it first:\n{report}")]
+    #[error(
+        "the database does not keep teams apart for this login, or does not keep events as they are; put it right first:\n{report}"
+    )]
     Danger {
-        /// What was found, each with the statements that mend it.
+        /// What was found, with the statements that put it right.
         report: Report,
     },
 }

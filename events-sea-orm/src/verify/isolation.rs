@@ -5,7 +5,7 @@ mod policies;
 mod rights;
 mod tables;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use sea_orm::{DatabaseConnection, DbErr};
 
@@ -18,7 +18,7 @@ use crate::{
         memberships::Memberships,
         policy, read_relations, role_of,
         sql::identifier,
-        tables::read as read_tables,
+        tables::{known_by_policies, read as read_tables},
     },
     tracked::Definition,
 };
@@ -31,7 +31,16 @@ use crate::{
 pub enum IsolationFinding {
     /// Row-level security is off: nothing but the application's own queries keeps teams apart.
     Off,
-    /// The connection is, or can become, a role that no policy stops.
+    /// The role that is connected is none of the application's: neither its role, as the policies name it, nor a login that
+    /// is a member of it. What that role itself is and may do is not looked at.
+    NotTheApplication {
+        /// The role that is connected.
+        role: String,
+        /// The application's, as the policies name it. Where they name none, whoever is a superuser or a member of the tables'
+        /// owner counts as none of the application's.
+        app: Option<String>,
+    },
+    /// The application is, or can become, a role that no policy stops.
     PowerfulRole {
         /// The role.
         role: String,
@@ -40,9 +49,9 @@ pub enum IsolationFinding {
         /// See above; none for a superuser, which an application should not be.
         mend: Option<String>,
     },
-    /// The connection is, or can become, the owner of a table of ours. An owner can let itself see everything.
+    /// The application is, or can become, the owner of a table of ours. An owner can let itself see everything.
     OwnedTable {
-        /// The role that is connected.
+        /// The application's role, or its login.
         role: String,
         /// The owner.
         owner: String,
@@ -51,9 +60,9 @@ pub enum IsolationFinding {
         /// See above; none for the owner itself.
         mend: Option<String>,
     },
-    /// The connection is, or can become, the owner of the schema of our tables, who may drop them.
+    /// The application is, or can become, the owner of the schema of our tables, who may drop them.
     OwnedSchema {
-        /// The role that is connected.
+        /// The application's role, or its login.
         role: String,
         /// The schema.
         schema: String,
@@ -66,15 +75,15 @@ pub enum IsolationFinding {
         table: String,
         /// Whether the application can reach it: a partition on which it has no right it can only reach through its parent.
         is_reached: bool,
-        /// See above.
-        mend: String,
+        /// See above; none for a table without policies, which nobody could use then.
+        mend: Option<String>,
     },
     /// Row-level security is on, and there is no policy for anybody: after a restore without the roles, for one.
     NoPolicies,
     /// A tracked table of the application's own lets a role of one team see or write more, or nothing at all.
     Table {
-        /// The model's object type.
-        object_type: &'static str,
+        /// The model's object type; none where the table's policies alone tell of it.
+        object_type: Option<&'static str>,
         /// The table, or a partition of it.
         table: String,
         /// The role that may read or write it.
@@ -119,6 +128,13 @@ pub enum IsolationFinding {
         policy: String,
         /// See above.
         mend: String,
+    },
+    /// No policy compares the setting that is set: it was named wrongly. All else is compared with the one that they compare.
+    WrongSetting {
+        /// The setting that is set.
+        setting: String,
+        /// The one that the policies compare.
+        compared: String,
     },
     /// A policy compares another setting than the one that is set.
     OtherSetting {
@@ -195,23 +211,29 @@ impl IsolationFinding {
             Self::Off | Self::NotForced { is_reached: false, .. } | Self::Table { is_team: true, .. } => {
                 Severity::Warning
             }
-            Self::MissingPolicy { .. } | Self::OwnedSchema { .. } | Self::Right { is_reached: false, .. } => {
-                Severity::Error
-            }
+            Self::MissingPolicy { .. }
+            | Self::OwnedSchema { .. }
+            | Self::Right { is_reached: false, .. }
+            | Self::Table { problem: TableProblem::AllTeams { is_named: false }, .. } => Severity::Error,
             _ => Severity::Danger,
         }
     }
 
     pub(super) fn mend(&self) -> Option<String> {
-        match self {
-            Self::Off | Self::AllTeams { .. } | Self::NoPolicies | Self::Pooler => None,
+        let mend = match self {
+            Self::Off
+            | Self::NotTheApplication { .. }
+            | Self::WrongSetting { .. }
+            | Self::AllTeams { .. }
+            | Self::NoPolicies
+            | Self::Pooler => None,
             Self::PowerfulRole { mend, .. }
             | Self::OwnedTable { mend, .. }
+            | Self::NotForced { mend, .. }
             | Self::NoPolicy { mend, .. }
             | Self::AllTeamsRole { mend, .. } => mend.clone(),
             Self::OwnedSchema { mend, .. }
             | Self::Table { mend, .. }
-            | Self::NotForced { mend, .. }
             | Self::NotIsolated { mend, .. }
             | Self::MissingPolicy { mend, .. }
             | Self::AlteredPolicy { mend, .. }
@@ -220,7 +242,8 @@ impl IsolationFinding {
             | Self::Right { mend, .. }
             | Self::View { mend, .. }
             | Self::TeamLeftSet { mend, .. } => Some(mend.clone()),
-        }
+        };
+        mend.filter(|mend| !mend.is_empty())
     }
 }
 
@@ -232,16 +255,33 @@ impl fmt::Display for IsolationFinding {
                 "row-level security is off: only the application's own queries keep teams apart; add the steps of \
                  `migration::isolation`, and see the module `security`",
             ),
+            Self::NotTheApplication { role, app: Some(app) } => write!(
+                f,
+                "the role `{role}` is connected, which is not the application's role `{app}` nor a member of it: connect as `{app}`, \
+                 or as a login that inherits from it; work for all teams takes its role by itself, named with `all_teams_role`"
+            ),
+            Self::NotTheApplication { role, app: None } => write!(
+                f,
+                "the role `{role}` is connected, which is a superuser or a member of the owner of `events`, so that no policy stops it: \
+                 connect as a role of the application's own that is neither"
+            ),
             Self::PowerfulRole { role, power, .. } => {
                 write!(f, "the role `{role}` {power}, so that no policy stops the application: {CONNECT}")
             }
             Self::OwnedTable { role, owner, table, .. } => {
-                let owns = if role == owner { "owns" } else { "can become the owner of" };
-                write!(f, "the role `{role}` {owns} `{table}`, and an owner can let itself see everything: {CONNECT}")
+                const OWNER: &str = "give our tables another owner, with the steps of `migration::isolation` and `Roles::owner`";
+                let (owns, what) =
+                    if role == owner { ("owns", OWNER) } else { ("can become the owner of", CONNECT) };
+                write!(f, "the role `{role}` {owns} `{table}`, and an owner can let itself see everything: {what}")
             }
             Self::OwnedSchema { role, schema, .. } => write!(
                 f,
                 "the role `{role}` owns the schema `{schema}`, or can become its owner, who may drop the tables in it"
+            ),
+            Self::NotForced { table, mend: None, .. } => write!(
+                f,
+                "row-level security is off for `{table}`, which has no policy: make one as that of `events`, or run the steps of \
+                 `migration::isolation`, before it is switched on"
             ),
             Self::NotForced { table, is_reached, .. } => {
                 write!(f, "row-level security is off for `{table}`, or does not hold for its owner: switch it on")?;
@@ -257,7 +297,11 @@ impl fmt::Display for IsolationFinding {
                  `Roles::team_policies` for your own tables",
             ),
             Self::Table { object_type, table, role, problem, is_team, .. } => {
-                write!(f, "of the table `{table}` of `{object_type}`, which `{role}` may read or write: {problem}")?;
+                write!(f, "of the table `{table}`")?;
+                if let Some(object_type) = object_type {
+                    write!(f, " of `{object_type}`")?;
+                }
+                write!(f, ", which `{role}` may read or write: {problem}")?;
                 match is_team {
                     true => f.write_str("; of the table of the teams themselves this may be meant"),
                     false => Ok(()),
@@ -273,6 +317,11 @@ impl fmt::Display for IsolationFinding {
             Self::AlteredPolicy { table, policy, .. } => {
                 write!(f, "the policy `{policy}` on `{table}` does not say what it should: make it again")
             }
+            Self::WrongSetting { setting, compared } => write!(
+                f,
+                "the setting `{setting}` is set here, which no policy compares: they compare the setting `{compared}`, so name that \
+                 with `team_setting`, or none"
+            ),
             Self::OtherSetting { table, policy, setting, .. } => write!(
                 f,
                 "the policy `{policy}` on `{table}` compares the setting `{setting}`, which nobody sets here: name it with \
@@ -358,18 +407,25 @@ pub(super) struct Asked<'a> {
     pub(super) all_teams_role: Option<&'a str>,
     /// The models whose tables are looked at.
     pub(super) tracked: &'a [&'static Definition],
+    /// Whether tables are looked at too that the policies alone tell of.
+    pub(super) by_policies: bool,
 }
 
-/// What was found, and the role that is connected if it is none of the application's.
+/// What was found.
 pub(super) struct Checked {
     pub(super) findings: Vec<IsolationFinding>,
+    /// The role that is connected, if it is none of the application's.
     pub(super) operator: Option<String>,
+    /// Whether that role has a right to read events.
+    pub(super) may_read: bool,
+    /// The tables of the application's own that were looked at.
+    pub(super) tables: Vec<String>,
 }
 
 /// Asks nine questions and begins a transaction where row-level security is on, asks two questions where it is not, and none
 /// on other databases.
 pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<Checked, DbErr> {
-    let without = |findings| Checked { findings, operator: None };
+    let without = |findings| Checked { findings, operator: None, may_read: true, tables: Vec::new() };
     if !has_row_level_security(db.get_database_backend()) {
         return Ok(without(Vec::new()));
     }
@@ -382,23 +438,31 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     if !relations.iter().any(|relation| relation.is_enabled) && !policies.iter().any(is_ours) {
         return Ok(without(vec![IsolationFinding::Off]));
     }
-    let setting = asked.setting;
+    let compared = policies::named_wrongly(&policies, asked.setting);
+    let setting = compared.as_deref().unwrap_or(asked.setting);
     let session = inspect::session(db, &relations, setting).await?;
     let powers = inspect::powers(db, &relations).await?;
     let owned = inspect::owned(db, &relations).await?;
     let rights = inspect::rights(db, &relations).await?;
     let views = inspect::views(db, &relations).await?;
     let memberships = Memberships::read(db, &relations).await?;
-    let named = tables::named(asked.tracked);
-    let of_models: Vec<_> = named.iter().map(|(_, named)| *named).collect();
-    let own_tables = read_tables(db, &relations, &of_models).await?;
+    let known = match asked.by_policies {
+        true => known_by_policies(db, &relations, setting).await?,
+        false => Vec::new(),
+    };
+    let own: Vec<_> = tables::tracked(asked.tracked).chain(known.iter().map(tables::known)).collect();
+    let named: Vec<_> = own.iter().map(|own| own.named).collect();
+    let for_all: BTreeSet<_> =
+        asked.all_teams_role.into_iter().chain(role_of(&policies, Kind::Delivery)).collect();
+    let for_all: Vec<_> = for_all.into_iter().collect();
+    let own_tables = read_tables(db, &relations, &named, &for_all).await?;
     let found = Found { relations, policies, rights, memberships, session };
     let mut findings = rights::of_roles(&found, &powers, &owned);
     findings.extend(found.relations.iter().filter_map(|relation| covered(&found, relation, setting)));
     findings.extend(policies::findings(&found, setting));
     findings.extend(found.rights.iter().filter_map(|right| rights::excess(&found, right)));
-    findings.extend(views.into_iter().map(view));
-    findings.extend(tables::findings(&found, &named, &own_tables, setting));
+    findings.extend(views.iter().map(view));
+    findings.extend(tables::findings(&found, &own, &own_tables, setting, asked.all_teams_role));
     findings.extend(team_left_set(&found.session, setting));
     if let Some(role) = asked.all_teams_role {
         findings.extend(all_teams::finding(db, &found, role, setting).await?);
@@ -406,22 +470,26 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     if !inspect::keeps_transactions(db, setting).await? {
         findings.push(IsolationFinding::Pooler);
     }
+    if let Some(compared) = &compared {
+        let (setting, compared) = (asked.setting.to_owned(), compared.clone());
+        findings.push(IsolationFinding::WrongSetting { setting, compared });
+    }
     let operator = found.session.is_foreign.then(|| found.session.role.clone());
-    Ok(Checked { findings, operator })
+    if let Some(role) = &operator {
+        // Statements that take what is its own from whoever migrates or audits would do harm.
+        findings.retain(|finding| !finding.is_of(role));
+        let app = found.role(Kind::App).map(str::to_owned);
+        findings.insert(0, IsolationFinding::NotTheApplication { role: role.clone(), app });
+    }
+    let tables = tables::names(&own_tables);
+    Ok(Checked { findings, operator, may_read: found.session.may_read, tables })
 }
 
 impl IsolationFinding {
     /// Whether it is about this role and nothing else.
     pub(super) fn is_of(&self, connected: &str) -> bool {
         match self {
-            Self::PowerfulRole { role, .. }
-            | Self::OwnedTable { role, .. }
-            | Self::OwnedSchema { role, .. }
-            | Self::AllTeams { role }
-            | Self::NoPolicy { role, .. }
-            | Self::WiderPolicy { role, .. }
-            | Self::Table { role, .. }
-            | Self::View { role, .. } => role == connected,
+            Self::NotTheApplication { role, .. } | Self::Right { role, .. } => role == connected,
             _ => false,
         }
     }
@@ -442,22 +510,36 @@ fn covered(found: &Found, relation: &Relation, setting: &str) -> Option<Isolatio
         return None;
     }
     let is_reached = !relation.is_partition || found.is_reached(relation);
-    Some(IsolationFinding::NotForced { table, is_reached, mend: joined(policy::force(&relation.name)) })
+    let has_policies = found.policies.iter().any(|policy| policy.oid == relation.oid);
+    let can_be = relation.is_enabled || relation.is_partition || has_policies;
+    let mend = can_be.then(|| joined(policy::force(&relation.name)));
+    Some(IsolationFinding::NotForced { table, is_reached, mend })
 }
 
-fn view(view: inspect::View) -> IsolationFinding {
-    let inspect::View { name, owner, is_materialized, reader } = view;
+fn view(view: &inspect::View) -> IsolationFinding {
+    let inspect::View { name, owner, is_materialized, reader, .. } = view;
     let mend = match is_materialized {
-        true => format!("REVOKE ALL ON {name} FROM {};", identifier(&reader)),
+        true => revoke("ALL", name, &view.grantees(), reader) + ";",
         false => format!("ALTER VIEW {name} SET (security_invoker = true);"),
     };
-    IsolationFinding::View { view: name, owner, role: reader, mend }
+    IsolationFinding::View { view: name.clone(), owner: owner.clone(), role: reader.clone(), mend }
+}
+
+/// The statement that takes a right away from a role, from whomever it has it.
+fn revoke(right: &str, table: &str, grantees: &[Option<&str>], role: &str) -> String {
+    let from = |name: &Option<&str>| name.map_or_else(|| "PUBLIC".to_owned(), identifier);
+    let from = match grantees {
+        [] => identifier(role),
+        grantees => grantees.iter().map(from).collect::<Vec<_>>().join(", "),
+    };
+    format!("REVOKE {right} ON {table} FROM {from}")
 }
 
 fn team_left_set(session: &Session, setting: &str) -> Option<IsolationFinding> {
     let resets = session.resets();
     let mend = match resets.as_slice() {
-        [] if !session.is_team_set => return None,
+        // What is set for an operator alone is no matter of the application's.
+        [] if !session.is_team_set || session.is_foreign => return None,
         [] => format!("RESET {setting};"),
         resets => joined(resets.iter().map(|reset| (*reset).to_owned())),
     };

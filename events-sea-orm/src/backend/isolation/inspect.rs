@@ -72,6 +72,8 @@ pub(crate) struct View {
     /// It holds rows, which were read when it was made.
     pub(crate) is_materialized: bool,
     pub(crate) reader: String,
+    /// Whose rights on it the reader has.
+    grantees: JsonValue,
 }
 
 /// Who is connected.
@@ -79,14 +81,22 @@ pub(crate) struct View {
 pub(crate) struct Session {
     pub(crate) role: String,
     pub(crate) is_superuser: bool,
-    /// Whether it is no login of the application's: neither its role nor a member of it; where no policy names that role, a
-    /// superuser or a member of the tables' owner.
+    /// Whether it is no login of the application's: see [`WITH`].
     pub(crate) is_foreign: bool,
+    /// Whether it has a right to read the table of events.
+    pub(crate) may_read: bool,
     /// Whether the setting is not empty.
     pub(crate) is_team_set: bool,
     /// Where it gets a value from: the statements that reset it.
     resets: JsonValue,
 }
+
+/// The roles, everybody among them, whose rights on the table `c` the role `e` has. Its owner needs none.
+pub(super) const GRANTEES: &str = "coalesce((SELECT json_agg(DISTINCT g.rolname) FROM (\
+     SELECT x.grantee, x.privilege_type FROM aclexplode(c.relacl) x UNION ALL SELECT x.grantee, x.privilege_type \
+     FROM pg_catalog.pg_attribute k CROSS JOIN LATERAL aclexplode(k.attacl) x WHERE k.attrelid = c.oid) x \
+     LEFT JOIN pg_catalog.pg_roles g ON g.oid = x.grantee WHERE x.grantee <> c.relowner \
+     AND CASE WHEN x.grantee = 0 THEN true ELSE pg_has_role(e.oid, x.grantee, 'USAGE') END), '[]')";
 
 /// A JSON array of names, as they are.
 fn names(array: &JsonValue) -> Vec<Option<&str>> {
@@ -103,18 +113,33 @@ impl Policy {
     }
 }
 
+impl View {
+    /// Whose rights on it the reader has; nobody for everybody.
+    pub(crate) fn grantees(&self) -> Vec<Option<&str>> {
+        names(&self.grantees)
+    }
+}
+
 impl Session {
     pub(crate) fn resets(&self) -> Vec<&str> {
         names(&self.resets).into_iter().flatten().collect()
     }
 }
 
-/// `own`: the tables. `examined`: the roles that are looked at, which are the one that is connected and the application's, as
-/// the policies name it. A superuser is not: every answer would be yes.
+/// `own`: the tables. `app`: the application's role, as the policies name it. `me`: who is connected, and whether it is no login of
+/// the application's: neither its role nor a member of it that inherits from it or can take it (since PostgreSQL 16 whoever
+/// creates a role is a member that can do neither); where no policy names that role, a superuser or a member of the tables' owner.
+/// `examined`: the roles that are looked at, which are the application's and its login that is connected. A superuser is not:
+/// every answer would be yes.
 const WITH: &str = "WITH RECURSIVE own AS (SELECT value::bigint::oid AS oid FROM json_array_elements_text($1::text::json)), \
      app AS (SELECT DISTINCT r.oid, r.rolname, r.rolsuper FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid \
      AND p.polname LIKE 'events\\_app\\_%' JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)), \
-     examined AS (SELECT oid, rolname FROM pg_catalog.pg_roles WHERE rolname = current_user AND NOT rolsuper \
+     me AS (SELECT r.oid, r.rolname, r.rolsuper, CASE WHEN EXISTS (SELECT FROM app) THEN NOT EXISTS (SELECT FROM app WHERE app.oid = r.oid \
+     OR (NOT r.rolsuper AND CASE WHEN current_setting('server_version_num')::int >= 160000 \
+     THEN pg_has_role(r.oid, app.oid, 'USAGE') OR pg_has_role(r.oid, app.oid, 'SET') ELSE pg_has_role(r.oid, app.oid, 'MEMBER') END)) \
+     ELSE r.rolsuper OR EXISTS (SELECT FROM own JOIN pg_catalog.pg_class c ON c.oid = own.oid AND pg_has_role(r.oid, c.relowner, 'MEMBER')) END \
+     AS is_foreign FROM pg_catalog.pg_roles r WHERE r.rolname = current_user), \
+     examined AS (SELECT oid, rolname FROM me WHERE NOT rolsuper AND NOT is_foreign \
      UNION SELECT oid, rolname FROM app WHERE NOT rolsuper)";
 
 /// What a question answers that begins with [`WITH`].
@@ -179,7 +204,8 @@ pub(crate) async fn powers(db: &impl ConnectionTrait, relations: &[Relation]) ->
          (r.rolsuper, 'SUPERUSER'), (r.rolbypassrls AND NOT r.rolsuper, 'BYPASSRLS'), \
          (r.rolcreaterole AND NOT r.rolsuper, 'CREATEROLE'), (r.rolreplication AND NOT r.rolsuper, 'REPLICATION'), \
          (r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_write_all_data'), NULL)) \
-         AS a(is_on, attribute) WHERE a.is_on AND (s.rolname IN (current_user, session_user) OR s.oid IN (SELECT oid FROM app)) \
+         AS a(is_on, attribute) WHERE a.is_on AND (s.oid IN (SELECT oid FROM app) \
+         OR (s.rolname IN (current_user, session_user) AND NOT (SELECT is_foreign FROM me))) \
          ORDER BY 1, 2, 4";
     select(db, relations, POWERS).await
 }
@@ -197,11 +223,12 @@ pub(crate) async fn owned(db: &impl ConnectionTrait, relations: &[Relation]) -> 
 
 /// Views of views too. One that a reader of one team owns, or that asks as its reader, shows that team.
 pub(crate) async fn views(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<View>, DbErr> {
-    const VIEWS: &str = ", readers(oid) AS (SELECT oid FROM own UNION SELECT w.ev_class FROM readers \
+    let views = format!(
+        ", readers(oid) AS (SELECT oid FROM own UNION SELECT w.ev_class FROM readers \
          JOIN pg_catalog.pg_depend d ON d.refobjid = readers.oid AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass \
          JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid) \
          SELECT format('%I.%I', n.nspname, c.relname) AS name, o.rolname::text AS owner, c.relkind = 'm' AS is_materialized, \
-         e.rolname::text AS reader FROM readers JOIN pg_catalog.pg_class c ON c.oid = readers.oid AND c.relkind IN ('v', 'm') \
+         e.rolname::text AS reader, {GRANTEES} AS grantees FROM readers JOIN pg_catalog.pg_class c ON c.oid = readers.oid AND c.relkind IN ('v', 'm') \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles o ON o.oid = c.relowner \
          JOIN examined e ON has_any_column_privilege(e.oid, c.oid, 'SELECT') \
          WHERE c.relkind = 'm' OR (NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
@@ -209,8 +236,9 @@ pub(crate) async fn views(db: &impl ConnectionTrait, relations: &[Relation]) -> 
          AND (o.rolsuper OR o.rolbypassrls OR EXISTS (SELECT FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid \
          AND p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' \
          CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) WHERE CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(o.oid, x.oid, 'USAGE') END))) \
-         ORDER BY 1, 4";
-    select(db, relations, VIEWS).await
+         ORDER BY 1, 4"
+    );
+    select(db, relations, &views).await
 }
 
 /// Who is connected, and whether a team is set before anybody has set one.
@@ -219,18 +247,16 @@ pub(crate) async fn session(
     relations: &[Relation],
     setting: &str,
 ) -> Result<Session, DbErr> {
-    const SESSION: &str = "SELECT current_user::text AS role, (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS is_superuser, \
-         (SELECT CASE WHEN EXISTS (SELECT FROM app) THEN NOT EXISTS (SELECT FROM app WHERE app.oid = me.oid \
-         OR (NOT me.rolsuper AND pg_has_role(me.oid, app.oid, 'MEMBER'))) ELSE me.rolsuper OR EXISTS (SELECT FROM own \
-         JOIN pg_catalog.pg_class c ON c.oid = own.oid AND pg_has_role(me.oid, c.relowner, 'MEMBER')) END \
-         FROM pg_catalog.pg_roles me WHERE me.rolname = current_user) AS is_foreign, \
+    const SESSION: &str = "SELECT me.rolname::text AS role, me.rolsuper AS is_superuser, me.is_foreign, \
+         coalesce(has_any_column_privilege(to_regclass('events')::oid, 'SELECT'), false) AS may_read, \
          coalesce(current_setting($2, true), '') <> '' AS is_team_set, coalesce((SELECT json_agg(concat(\
          CASE WHEN r.rolname IS NULL AND d.datname IS NULL THEN 'ALTER ROLE ALL' WHEN r.rolname IS NULL THEN format('ALTER DATABASE %I', d.datname) \
          ELSE format('ALTER ROLE %I', r.rolname) || coalesce(' IN DATABASE ' || quote_ident(d.datname), '') END, ' RESET ', $2::text)) \
          FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase \
          LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL unnest(s.setconfig) AS x(entry) \
          WHERE lower(split_part(x.entry, '=', 1)) = lower($2) AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())) \
-         AND (s.setrole = 0 OR r.rolname IN (current_user, session_user) OR s.setrole IN (SELECT oid FROM examined))), '[]') AS resets";
+         AND (s.setrole = 0 OR s.setrole IN (SELECT oid FROM examined) \
+         OR (NOT me.is_foreign AND r.rolname IN (current_user, session_user)))), '[]') AS resets FROM me";
     let row = db.query_one_raw(statement(relations, SESSION, [setting.into()])).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the session did not answer".to_owned()))?;
     Session::from_query_result(&row, "")
@@ -254,23 +280,27 @@ pub(crate) async fn team_setting(db: &impl ConnectionTrait) -> Result<Option<Str
 #[derive(Debug, Clone, FromQueryResult)]
 pub(crate) struct AllTeamsRole {
     pub(crate) is_there: bool,
-    /// Whether the role that is connected can take it.
+    /// Whether the role that was named as its taker can take it.
     pub(crate) can_be_taken: bool,
     pub(crate) sees_all: bool,
     /// Whether a membership says itself what it is for: from PostgreSQL 16 on.
     pub(crate) is_per_grant: bool,
 }
 
-pub(crate) async fn all_teams_role(db: &impl ConnectionTrait, role: &str) -> Result<AllTeamsRole, DbErr> {
-    const ROLE: &str = "SELECT r.oid IS NOT NULL AS is_there, coalesce(CASE WHEN v.is_16 THEN pg_has_role(current_user, r.oid, 'SET') \
-         ELSE pg_has_role(current_user, r.oid, 'MEMBER') END, false) AS can_be_taken, v.is_16 AS is_per_grant, \
+pub(crate) async fn all_teams_role(
+    db: &impl ConnectionTrait,
+    role: &str,
+    taker: &str,
+) -> Result<AllTeamsRole, DbErr> {
+    const ROLE: &str = "SELECT r.oid IS NOT NULL AS is_there, coalesce(CASE WHEN v.is_16 THEN pg_has_role($2::text::name, r.oid, 'SET') \
+         ELSE pg_has_role($2::text::name, r.oid, 'MEMBER') END, false) AS can_be_taken, v.is_16 AS is_per_grant, \
          coalesce(r.rolsuper OR r.rolbypassrls, false) OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
          WHERE p.polrelid = to_regclass('events') AND p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' \
          AND CASE WHEN r.oid IS NULL THEN false WHEN x.oid = 0 THEN true ELSE pg_has_role(r.oid, x.oid, 'USAGE') END) AS sees_all \
          FROM (SELECT current_setting('server_version_num')::int >= 160000 AS is_16) v \
          LEFT JOIN pg_catalog.pg_roles r ON r.rolname = $1::text";
-    let row =
-        db.query_one_raw(Statement::from_sql_and_values(DbBackend::Postgres, ROLE, [role.into()])).await?;
+    let asked = Statement::from_sql_and_values(DbBackend::Postgres, ROLE, [role.into(), taker.into()]);
+    let row = db.query_one_raw(asked).await?;
     let row = row.ok_or_else(|| DbErr::RecordNotFound("the catalog did not answer".to_owned()))?;
     AllTeamsRole::from_query_result(&row, "")
 }

@@ -74,18 +74,18 @@ impl RoleNames {
         self.setting.as_deref().unwrap_or(TEAM_SETTING)
     }
 
-    /// The same policies for a table of the application's own.
+    /// The same policies for a table of the application's own. An owner that is not named gets none.
     pub(crate) fn team_policies(
         &self,
         table: &str,
         column: &str,
         column_type: &str,
-        owner: &str,
+        owner: Option<&str>,
     ) -> Vec<String> {
         let condition = team_condition(column, self.setting(), &format!("::{column_type}"));
         let roles = [
             Some((Kind::App, self.app.as_str())),
-            Some((Kind::Owner, owner)),
+            owner.map(|role| (Kind::Owner, role)),
             self.delivery.as_deref().map(|role| (Kind::Delivery, role)),
         ];
         let policies = roles.into_iter().flatten().flat_map(|(kind, role)| {

@@ -89,7 +89,7 @@ impl TeamPolicies<'_> {
                 self.table
             )));
         }
-        Ok(roles.team_policies(&table, &self.column, column_type, owner))
+        Ok(roles.team_policies(&table, &self.column, column_type, Some(owner)))
     }
 
     /// The column's type and the table's owner.

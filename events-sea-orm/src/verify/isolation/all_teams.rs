@@ -13,7 +13,7 @@ use crate::backend::isolation::{Kind, RoleNames, inspect, sql::identifier};
 pub enum AllTeamsProblem {
     /// There is no such role.
     Missing,
-    /// The role that is connected cannot take it.
+    /// The application's role, or its login that is connected, cannot take it.
     NotAMember,
     /// It does not see the events of every team.
     SeesNotAll,
@@ -23,7 +23,7 @@ impl fmt::Display for AllTeamsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "is not there: make it, with what `Roles::create_sql` answers, or name another",
-            Self::NotAMember => "cannot be taken by the role that is connected: let it be a member",
+            Self::NotAMember => "cannot be taken by the application: let its role be a member",
             Self::SeesNotAll => {
                 "does not see the events of every team: run the steps of `migration::isolation` with it as `Roles::delivery`"
             }
@@ -37,8 +37,11 @@ pub(super) async fn finding(
     role: &str,
     setting: &str,
 ) -> Result<Option<IsolationFinding>, DbErr> {
-    let said = inspect::all_teams_role(db, role).await?;
-    let app = found.role(Kind::App).unwrap_or(&found.session.role);
+    let connected = found.session.role.as_str();
+    let app = found.role(Kind::App).unwrap_or(connected);
+    // Whoever is none of the application's does not take it.
+    let taker = if found.session.is_foreign { app } else { connected };
+    let said = inspect::all_teams_role(db, role, taker).await?;
     let (problem, mend) = match (said.is_there, said.can_be_taken, said.sees_all) {
         (false, ..) => (AllTeamsProblem::Missing, None),
         (_, false, _) => {

@@ -1,11 +1,14 @@
 //! Policies that are missing, altered, or let through more than they should.
 
+use std::collections::BTreeMap;
+
 use super::{Found, IsolationFinding, joined};
 use crate::backend::isolation::{
     Command, EVENTS, Kind, Relation, RoleNames,
     expression::setting_compared,
     inspect::Policy,
     policy::{drop_one, is_all_teams, team_expression},
+    sql::identifier,
 };
 
 pub(super) fn findings(found: &Found, setting: &str) -> Vec<IsolationFinding> {
@@ -101,14 +104,7 @@ fn wider<'a>(found: &'a Found, policy: &'a Policy, setting: &str) -> Vec<Isolati
     };
     let of_one_team = policy.reaches().into_iter().filter(|role| is_of_one_team(found, role));
     let finding = |role: &str| {
-        // A policy for another role reaches this one by inheritance.
-        let inherited = policy.roles().into_iter().flatten().find(|other| *other != role);
-        let inherited =
-            inherited.filter(|_| Kind::of_policy(&policy.name).is_some() && !policy.roles().contains(&None));
-        let mend = match inherited {
-            Some(other) => found.memberships.stop_inheriting(role, other, found.role(Kind::App)),
-            None => vec![drop_one(&relation.name, &policy.name)],
-        };
+        let mend = withdraw(found, &relation.name, &policy.name, &policy.roles(), role);
         let (table, policy_name, mend) = (relation.name.clone(), policy.name.clone(), joined(mend));
         match other_setting(policy, setting) {
             Some(setting) => IsolationFinding::OtherSetting { table, policy: policy_name, setting, mend },
@@ -116,6 +112,42 @@ fn wider<'a>(found: &'a Found, policy: &'a Policy, setting: &str) -> Vec<Isolati
         }
     };
     of_one_team.map(finding).collect()
+}
+
+/// The statements after which a policy does not reach this role. Others that it names keep it.
+pub(super) fn withdraw(
+    found: &Found,
+    table: &str,
+    policy: &str,
+    named: &[Option<&str>],
+    role: &str,
+) -> Vec<String> {
+    let app = found.role(Kind::App);
+    let is_own = |name: &&str| *name == role || Some(*name) == app;
+    let others: Vec<_> = named.iter().flatten().copied().filter(|name| !is_own(name)).collect();
+    if named.contains(&None) || others.is_empty() {
+        return vec![drop_one(table, policy)];
+    }
+    let names_own = named.iter().flatten().any(is_own);
+    let alter = names_own.then(|| {
+        let others: Vec<_> = others.iter().map(|name| identifier(name)).collect();
+        format!("ALTER POLICY {} ON {table} TO {}", identifier(policy), others.join(", "))
+    });
+    let leave = others.iter().flat_map(|other| found.memberships.stop_inheriting(role, other, app));
+    alter.into_iter().chain(leave).collect()
+}
+
+/// The setting that the policies of our tables compare most, if none compares the one that is set: that one is named wrongly.
+pub(super) fn named_wrongly(policies: &[Policy], setting: &str) -> Option<String> {
+    let conditions = policies.iter().flat_map(|policy| policy.using_rows.iter().chain(&policy.check_rows));
+    let mut counts = BTreeMap::<String, usize>::new();
+    for compared in conditions.filter_map(|condition| setting_compared(condition, "team_id")) {
+        *counts.entry(compared).or_default() += 1;
+    }
+    if counts.contains_key(setting) {
+        return None;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(compared, _)| compared)
 }
 
 /// Whether a role is the application's, or a member of it. One that has only policies for all teams is for such work.
@@ -138,7 +170,7 @@ fn of_connection(found: &Found, setting: &str) -> Option<IsolationFinding> {
     if found.policies.is_empty() {
         return Some(IsolationFinding::NoPolicies);
     }
-    if found.session.is_superuser {
+    if found.session.is_superuser || found.session.is_foreign {
         return None;
     }
     let reaching: Vec<_> =

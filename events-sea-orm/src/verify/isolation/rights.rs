@@ -15,6 +15,10 @@ pub(super) fn of_roles(found: &Found, powers: &[Power], owned: &[Owned]) -> Vec<
     let mut findings: Vec<_> = powers.iter().map(|power| powerful(found, power)).collect();
     let mut seen = BTreeSet::new();
     for Owned { of, owner, name, is_schema, tables_owner } in owned {
+        // A login of the application can become its role; that this one is the owner is said of itself.
+        if app == Some(owner.as_str()) && of != owner {
+            continue;
+        }
         // One of a role's tables will do, and an owner of the tables may drop them anyhow.
         let is_first = seen.insert((of, owner, *is_schema));
         let owns_tables = owned.iter().any(|other| other.of == *of && !other.is_schema);
@@ -47,7 +51,8 @@ fn powerful(found: &Found, power: &Power) -> IsolationFinding {
         Some(other) => format!("is {other}"),
         None => "reaches all data or the server's files".to_owned(),
     };
-    let mend = match (is_self, attribute.as_deref()) {
+    let is_meant = *is_self || found.role(Kind::App) == Some(role.as_str());
+    let mend = match (is_meant, attribute.as_deref()) {
         (true, Some("SUPERUSER")) => None,
         (true, Some(attribute)) => Some(format!("ALTER ROLE {} NO{attribute};", identifier(role))),
         _ => Some(joined(found.memberships.leave(of, role, found.role(Kind::App)))),

@@ -2,14 +2,18 @@
 
 use std::fmt;
 
-use super::{Found, IsolationFinding, joined, policies::is_of_one_team};
+use super::{
+    Found, IsolationFinding, joined,
+    policies::{is_of_one_team, withdraw},
+    revoke,
+};
 use crate::{
     backend::isolation::{
         Command, Kind, RoleNames,
         expression::setting_compared,
-        policy::{drop_one, force},
+        policy::{create, drop_one, force, is_all_teams},
         sql::identifier,
-        tables::{Named, TablePolicy, TeamTable},
+        tables::{Known, Named, TablePolicy, TeamTable},
     },
     tracked::{Definition, TeamSource},
 };
@@ -24,6 +28,11 @@ pub enum TableProblem {
     NotForced,
     /// No policy is for the role: it sees and writes nothing.
     NoPolicy,
+    /// No policy shows the role for all teams any row, though it may read the table: work for all teams finds nothing there.
+    AllTeams {
+        /// Whether the application names the role with `all_teams_role`. Otherwise the policies of the log say that it is one.
+        is_named: bool,
+    },
     /// A policy lets the role see or write rows of other teams, or of teams that nobody has compared.
     Policy {
         /// The policy.
@@ -50,9 +59,12 @@ pub enum TableProblem {
 impl fmt::Display for TableProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Off => f.write_str("row-level security is off for it: make its policies, with `Roles::team_policies`"),
+            Self::Off => f.write_str("row-level security is off for it: switch it on, with the policies of `Roles::team_policies`"),
             Self::NotForced => f.write_str("row-level security does not hold for its owner: force it"),
             Self::NoPolicy => f.write_str("no policy lets it see or write any row: make them, with `Roles::team_policies`"),
+            Self::AllTeams { .. } => f.write_str(
+                "no policy shows it any row, so that work for all teams finds nothing there: make its policies, or take its rights away",
+            ),
             Self::Policy { policy } => {
                 write!(f, "the policy `{policy}` does not compare the row's team with the one that is set: take it off")
             }
@@ -64,7 +76,8 @@ impl fmt::Display for TableProblem {
             Self::Truncate => f.write_str("it may TRUNCATE the rows of all teams, which no policy stops: take that right away"),
             Self::Owner { owner } => write!(
                 f,
-                "it is its owner `{owner}`, or can become it, and an owner can let itself see everything: give the table another owner"
+                "it is its owner `{owner}`, or can become it, and an owner can let itself see everything: give the table another owner, and \
+                 the application what it needs, USAGE on the sequence of a `serial` key too"
             ),
             Self::Partition => f.write_str(
                 "it is a partition that can be asked by its own name, past the policies of its table: take the rights on it away",
@@ -73,39 +86,118 @@ impl fmt::Display for TableProblem {
     }
 }
 
+/// A table of the application's own that is looked at.
+pub(super) struct Own<'a> {
+    /// None where its policies alone tell of it.
+    definition: Option<&'static Definition>,
+    pub(super) named: Named<'a>,
+}
+
 /// Those of these models whose rows say their team.
-pub(super) fn named(tracked: &[&'static Definition]) -> Vec<(&'static Definition, Named<'static>)> {
-    let named = |definition: &&'static Definition| match definition.team() {
+pub(super) fn tracked<'a>(tracked: &'a [&'static Definition]) -> impl Iterator<Item = Own<'a>> {
+    tracked.iter().filter_map(|definition| match definition.team() {
         TeamSource::Column(column) => {
-            let (schema, table) = (definition.schema(), definition.table());
-            Some((*definition, Named { schema, table, column }))
+            let named = Named { schema: definition.schema(), table: definition.table(), column };
+            Some(Own { definition: Some(definition), named })
         }
         TeamSource::Context => None,
-    };
-    tracked.iter().filter_map(named).collect()
+    })
+}
+
+/// One that its policies tell of.
+pub(super) fn known(known: &Known) -> Own<'_> {
+    let Known { schema, table, column } = known;
+    Own { definition: None, named: Named { schema: Some(schema), table, column } }
+}
+
+/// Those that were looked at, each once.
+pub(super) fn names(tables: &[TeamTable]) -> Vec<String> {
+    let mut names: Vec<_> = tables.iter().map(|table| table.name.clone()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 pub(super) fn findings(
     found: &Found,
-    named: &[(&'static Definition, Named<'static>)],
+    own: &[Own<'_>],
     tables: &[TeamTable],
     setting: &str,
+    all_teams_role: Option<&str>,
 ) -> Vec<IsolationFinding> {
     let mut findings = Vec::new();
-    for table in tables.iter().filter(|table| is_of_one_team(found, &table.role)) {
-        let Some((definition, Named { column, .. })) = named.get(table.place) else { continue };
-        for (problem, statements) in problems(found, table, column, definition.is_team(), setting) {
-            findings.push(IsolationFinding::Table {
-                object_type: definition.object_type(),
-                table: table.name.clone(),
-                role: table.role.clone(),
-                problem,
-                is_team: definition.is_team(),
-                mend: joined(statements),
-            });
+    for table in tables {
+        let Some(Own { definition, named }) = own.get(table.place) else { continue };
+        let of_model = |other: &&TeamTable| {
+            other.name == table.name && own.get(other.place).is_some_and(|own| own.definition.is_some())
+        };
+        if definition.is_none() && tables.iter().any(|other| of_model(&other)) {
+            continue; // it is looked at by its model
         }
+        let is_team = definition.is_some_and(Definition::is_team);
+        let problems = match table.is_for_all {
+            true => sees_nothing(table, named.column, all_teams_role).into_iter().collect(),
+            false if is_of_one_team(found, &table.role) => {
+                problems(found, table, named.column, definition.is_some(), is_team, setting)
+            }
+            false => Vec::new(),
+        };
+        findings.extend(problems.into_iter().map(|(problem, statements)| IsolationFinding::Table {
+            object_type: definition.map(Definition::object_type),
+            table: table.name.clone(),
+            role: table.role.clone(),
+            problem,
+            is_team,
+            mend: joined(statements),
+        }));
     }
     findings
+}
+
+/// Whether a role for all teams may read a table and is shown none of its rows. Whether it is shown some by a condition in other
+/// words is not known.
+fn sees_nothing(
+    table: &TeamTable,
+    column: &str,
+    all_teams_role: Option<&str>,
+) -> Option<(TableProblem, Vec<String>)> {
+    let is_of_one_team = |condition: &str| setting_compared(condition, column).is_some();
+    let shows = |policy: &TablePolicy| {
+        policy.is_permissive
+            && policy.conditions(Command::Select).iter().any(|condition| !is_of_one_team(condition))
+    };
+    if table.is_partition || !table.is_enabled || !table.may_read || table.policies.iter().any(shows) {
+        return None;
+    }
+    let is_named = all_teams_role == Some(table.role.as_str());
+    let commands = Command::ALL.into_iter();
+    Some((
+        TableProblem::AllTeams { is_named },
+        commands.flat_map(|command| let_all(table, command)).collect(),
+    ))
+}
+
+/// The statements that let a role for all teams do this. Another that may goes on as it is.
+fn let_all(table: &TeamTable, command: Command) -> Vec<String> {
+    let policy = Kind::Delivery.policy(command);
+    let is_it = |there: &&TablePolicy| there.name == policy;
+    let anew = create(&table.name, Kind::Delivery, command, &table.role, "");
+    match (table.policies.iter().find(is_it), table.of_others.iter().find(is_it)) {
+        (None, None) => vec![anew],
+        (None, Some(there)) if lets_all(there, command) => {
+            let roles = there.roles.iter().flatten().chain([&table.role]).map(|role| identifier(role));
+            let roles = roles.collect::<Vec<_>>().join(", ");
+            vec![format!("ALTER POLICY {policy} ON {} TO {roles}", table.name)]
+        }
+        (Some(there), _) if lets_all(there, command) => Vec::new(),
+        _ => vec![drop_one(&table.name, &policy), anew],
+    }
+}
+
+/// Whether this policy lets whomever it is for do this with every row.
+fn lets_all(policy: &TablePolicy, command: Command) -> bool {
+    let conditions = policy.conditions(command);
+    policy.is_permissive && !conditions.is_empty() && conditions.into_iter().all(is_all_teams)
 }
 
 /// What is wrong with one table for one role, each with the statements that put it right.
@@ -113,72 +205,93 @@ fn problems(
     found: &Found,
     table: &TeamTable,
     column: &str,
+    is_tracked: bool,
     is_team: bool,
     setting: &str,
 ) -> Vec<(TableProblem, Vec<String>)> {
-    let (name, role) = (&table.name, identifier(&table.role));
+    let name = &table.name;
+    let grantees: Vec<_> = table.grantees.iter().map(Option::as_deref).collect();
     if table.is_partition {
-        let revoke = vec![format!("REVOKE ALL ON {name} FROM {role}")];
+        let revoke = vec![revoke("ALL", name, &grantees, &table.role)];
         let is_open = !table.is_enabled || !table.policies.is_empty();
         return is_open.then_some((TableProblem::Partition, revoke)).into_iter().collect();
-    }
-    let mut problems = Vec::new();
-    if table.is_own {
-        let app = found.role(Kind::App);
-        let owner = if table.owner == table.role {
-            vec![format!("ALTER TABLE {name} OWNER TO CURRENT_USER")]
-        } else {
-            found.memberships.leave(&table.role, &table.owner, app)
-        };
-        problems.push((TableProblem::Owner { owner: table.owner.clone() }, owner));
-    }
-    if table.may_truncate && !table.is_own {
-        problems.push((TableProblem::Truncate, vec![format!("REVOKE TRUNCATE ON {name} FROM {role}")]));
     }
     let roles = found
         .roles(setting)
         .unwrap_or_else(|| RoleNames { setting: Some(setting.to_owned()), ..RoleNames::app(&table.role) });
-    let anew = || roles.team_policies(name, column, &table.column_type, &table.owner);
+    // The policies of an owner show every team: the application that is the owner itself gets none of them.
+    let is_owner = table.owner == table.role || table.owner == roles.app;
+    let owner = match is_owner {
+        true => roles.owner.as_deref(),
+        false => Some(table.owner.as_str()),
+    };
+    let anew = || roles.team_policies(name, column, &table.column_type, owner);
+    let mut problems = Vec::new();
+    if table.is_own {
+        let statements = match is_owner {
+            true => give_away(table, owner),
+            false => found.memberships.leave(&table.role, &table.owner, found.role(Kind::App)),
+        };
+        problems.push((TableProblem::Owner { owner: table.owner.clone() }, statements));
+    }
+    if table.may_truncate && !table.is_own {
+        problems.push((TableProblem::Truncate, vec![revoke("TRUNCATE", name, &grantees, &table.role)]));
+    }
+    let is_wide = |policy: &&TablePolicy| is_wide(table, policy, column, is_team || !is_tracked, setting);
+    let has_policy = table.policies.iter().any(|policy| policy.is_permissive);
     if !table.is_enabled {
-        problems.push((TableProblem::Off, anew()));
+        let is_in_order = has_policy && !table.policies.iter().any(|policy| is_wide(&policy));
+        problems.push((TableProblem::Off, if is_in_order { force(name).to_vec() } else { anew() }));
         return problems;
     }
     if !table.is_forced {
         problems.push((TableProblem::NotForced, force(name).to_vec()));
     }
-    if !table.policies.iter().any(|policy| policy.is_permissive) {
+    if !has_policy {
         problems.push((TableProblem::NoPolicy, anew()));
     }
-    for policy in table.policies.iter().filter(|policy| is_wide(table, policy, column, is_team, setting)) {
-        let is_ours = Kind::of_policy(&policy.name);
-        let conditions = policy.using_rows.iter().chain(&policy.check_rows);
+    for policy in table.policies.iter().filter(is_wide) {
+        let is_ours = Kind::of_policy(&policy.name).is_some_and(|(kind, _)| kind == Kind::App);
+        let mut conditions = policy.using_rows.iter().chain(&policy.check_rows);
+        // What an untracked table shows by words of the application's own may be meant.
+        if !is_tracked && !is_ours && !conditions.clone().any(|condition| is_all_teams(condition)) {
+            continue;
+        }
         let other = conditions
-            .filter_map(|condition| setting_compared(condition, column))
-            .find(|other| other != setting);
-        let policy_name = policy.name.clone();
-        // One for all teams, which this role inherits, is as it should be.
-        let inherited = policy.roles.iter().flatten().find(|other| **other != table.role);
-        problems.push(match (other, is_ours, inherited) {
-            (Some(setting), Some(_), _) => {
-                (TableProblem::OtherSetting { policy: policy_name, setting }, anew())
-            }
-            (Some(setting), None, _) => {
-                let drop = vec![drop_one(name, &policy_name)];
-                (TableProblem::OtherSetting { policy: policy_name, setting }, drop)
-            }
-            (None, Some((kind, _)), Some(inherited)) if kind != Kind::App => {
-                let app = found.role(Kind::App);
-                let stop = found.memberships.stop_inheriting(&table.role, inherited, app);
-                (TableProblem::Policy { policy: policy_name }, stop)
-            }
-            (None, Some((Kind::App, _)), _) => (TableProblem::Policy { policy: policy_name }, anew()),
-            (None, _, _) => {
-                let drop = vec![drop_one(name, &policy_name)];
-                (TableProblem::Policy { policy: policy_name }, drop)
-            }
-        });
+            .find_map(|condition| setting_compared(condition, column).filter(|other| other != setting));
+        let named: Vec<_> = policy.roles.iter().map(Option::as_deref).collect();
+        let statements = match is_ours {
+            true => anew(),
+            false => withdraw(found, name, &policy.name, &named, &table.role),
+        };
+        let policy = policy.name.clone();
+        let problem = match other {
+            Some(setting) => TableProblem::OtherSetting { policy, setting },
+            None => TableProblem::Policy { policy },
+        };
+        problems.push((problem, statements));
     }
     problems
+}
+
+/// The statements by which the application's role is the owner of its table no longer, and may do with it what it did. The next
+/// owner gets its policies, where the table has those of the library.
+fn give_away(table: &TeamTable, owner: Option<&str>) -> Vec<String> {
+    let (name, role) = (&table.name, identifier(&table.owner));
+    let next = owner.map_or_else(|| "CURRENT_USER".to_owned(), identifier);
+    let give = [
+        format!("ALTER TABLE {name} OWNER TO {next}"),
+        format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role}"),
+    ];
+    let is_ours = |policy: &TablePolicy| Kind::of_policy(&policy.name).is_some();
+    let has_ours = table.policies.iter().chain(&table.of_others).any(is_ours);
+    let policies = owner.filter(|_| has_ours).into_iter().flat_map(|owner| {
+        Command::ALL.into_iter().flat_map(move |command| {
+            let drop = drop_one(name, &Kind::Owner.policy(command));
+            [drop, create(name, Kind::Owner, command, owner, "")]
+        })
+    });
+    give.into_iter().chain(policies).collect()
 }
 
 /// Whether a policy lets through more than the rows of the team that is set, and no other policy narrows it.

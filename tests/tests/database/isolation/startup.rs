@@ -17,6 +17,7 @@ tests::on_postgres! {
     a_laptop_starts_without_row_level_security,
     the_role_for_all_teams_is_looked_at,
     the_policies_say_which_setting_tells_the_team,
+    each_statement_is_printed_once,
 }
 
 /// What is said of a role that connects.
@@ -41,13 +42,13 @@ async fn whoever_passes_the_policies_is_refused(db: Arc<TestDb>) {
     let of_auditor = create_login(&db, &format!("IN ROLE {}", quoted(&roles.auditor))).await;
     let stranger = create_login(&db, "").await;
     for (role, said) in [
-        (&of_delivery, "sees all teams, whoever asks"),
-        (&roles.delivery, "sees all teams, whoever asks"),
-        (&of_auditor, "sees all teams, whoever asks"),
-        (&stranger, "which sees and writes nothing"),
-        (&roles.owner, "owns `public.events`, and an owner can let itself see everything"),
+        (&of_delivery, "is not the application's role"),
+        (&roles.delivery, "is not the application's role"),
+        (&of_auditor, "is not the application's role"),
+        (&stranger, "is not the application's role"),
+        (&roles.owner, "is not the application's role"),
+        (&superuser, "is not the application's role"),
         (&bypass, "bypasses row-level security"),
-        (&superuser, "is a superuser"),
         (&creator, "may create roles"),
         (&of_owner, "can become the owner of `public.events`"),
     ] {
@@ -110,7 +111,7 @@ async fn the_role_for_all_teams_is_looked_at(db: Arc<TestDb>) {
     for (role, said) in [
         ("nobody of this name", "is not there"),
         (&blind, "does not see the events of every team"),
-        (&other, "cannot be taken by the role that is connected"),
+        (&other, "cannot be taken by the application"),
     ] {
         let refused = build(role).await.unwrap_err().to_string();
         assert!(
@@ -141,9 +142,15 @@ async fn the_policies_say_which_setting_tells_the_team(db: Arc<TestDb>) {
         txn.commit().await.unwrap();
     };
     note(&Events::builder(app.clone()).build().await.unwrap()).await;
-    let refused =
-        Events::builder(app.clone()).team_setting("app.team_id").build().await.unwrap_err().to_string();
-    assert!(refused.contains("compares the setting `shop.tenant`"), "{refused}");
+    // The policies are as they were made: it is the setting that is named wrongly, and no statement is to change them.
+    let refused = Events::builder(app.clone()).team_setting("app.team_id").build().await.unwrap_err();
+    let BuildError::Danger { report } = &refused else { panic!("{refused}") };
+    assert!(
+        matches!(&report.dangers().collect::<Vec<_>>()[..], [Finding::Isolation(IsolationFinding::WrongSetting { compared, .. })] if compared == "shop.tenant"),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("name that with `team_setting`"), "{refused}");
+    assert!(!refused.to_string().contains("CREATE POLICY"), "{refused}");
     // Where row-level security is off for whoever asks, it compares with the same.
     let off = Events::builder(app.clone()).row_level_security(false).build().await.unwrap();
     assert!(off.verify().await.unwrap().dangers().next().is_none());
@@ -154,6 +161,27 @@ async fn the_policies_say_which_setting_tells_the_team(db: Arc<TestDb>) {
     note(&events).await;
     assert_eq!(events.connection(Context::team("a")).feed().count().await.unwrap(), 2);
     run(&db.db, &format!("GRANT SELECT ON campaigns TO {}", quoted(&roles.app))).await;
+    Events::builder(app.clone()).build().await.unwrap();
+    app.close().await.unwrap();
+}
+
+/// What one table is to be given puts several of its policies right.
+async fn each_statement_is_printed_once(db: Arc<TestDb>) {
+    let roles = isolated(&db).await;
+    let other = roles.roles().team_setting("other.team");
+    other.team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
+    run(&db.db, &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON campaigns TO {}", quoted(&roles.app)))
+        .await;
+    let app = db.open_as(&roles.app, 1).await;
+    let Err(refused) = Events::builder(app.clone()).build().await else { panic!("another setting") };
+    let text = refused.to_string();
+    let count = |part: &str| text.matches(part).count();
+    assert_eq!(count("compares the setting `other.team`"), 4, "{text}");
+    assert_eq!(count("CREATE POLICY events_app_select ON public.campaigns "), 1, "{text}");
+    let BuildError::Danger { report } = refused else { panic!("{text}") };
+    for mend in report.mends() {
+        run(&db.db, &mend).await;
+    }
     Events::builder(app.clone()).build().await.unwrap();
     app.close().await.unwrap();
 }

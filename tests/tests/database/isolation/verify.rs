@@ -20,6 +20,9 @@ tests::on_postgres! {
     policies_that_an_application_has_itself_are_welcome,
     what_a_membership_inherits_is_found_and_ended,
     whoever_is_not_the_application_can_ask_for_it,
+    whoever_is_not_the_application_is_asked_to_give_nothing_up,
+    what_puts_the_application_right_leaves_others_what_they_have,
+    a_table_without_policies_is_not_to_be_closed,
     after_a_restore_without_roles_it_is_said_what_is_missing,
     a_partition_without_rights_on_it_refuses_no_start,
 }
@@ -216,6 +219,11 @@ async fn everything_that_is_broken_is_found_and_mended(db: Arc<TestDb>) {
             Danger,
             |f| matches!(f, F::View { view, .. } if view == "public.stored"),
         ),
+        (
+            "GRANT SELECT ON stored TO PUBLIC",
+            Danger,
+            |f| matches!(f, F::View { view, .. } if view == "public.stored"),
+        ),
         ("ALTER ROLE {app} SET app.team_id = 'a'", Danger, |f| matches!(f, F::TeamLeftSet { .. })),
         ("ALTER DATABASE {database} SET app.team_id = 'a'", Danger, |f| matches!(f, F::TeamLeftSet { .. })),
         ("ALTER ROLE {app} IN DATABASE {database} SET app.TEAM_id = 'a'", Danger, |f| {
@@ -333,13 +341,15 @@ async fn whose_connection_it_is_matters(db: Arc<TestDb>) {
         assert_eq!(findings.iter().map(severity).max(), Some(severe), "{role}");
         findings
     };
-    check(&roles.delivery, |f| matches!(f, F::AllTeams { .. }), Severity::Danger).await;
-    check(&roles.auditor, |f| matches!(f, F::AllTeams { .. }), Severity::Danger).await;
-    let unknown = check(&stranger, |f| matches!(f, F::NoPolicy { .. }), Severity::Danger).await;
-    run(&db.db, &mend(&unknown[0]).unwrap()).await;
-    let stranger = db.open_as(&stranger, 1).await;
-    assert_eq!(found(&events(&stranger).await).await, []);
-    stranger.close().await.unwrap();
+    let is_none_of_its = |f: &F| matches!(f, F::NotTheApplication { app: Some(_), .. });
+    for role in [&roles.owner, &roles.delivery, &roles.auditor, &stranger] {
+        let findings = check(role, is_none_of_its, Severity::Danger).await;
+        assert_eq!(
+            findings,
+            [F::NotTheApplication { role: role.clone(), app: Some(roles.app.clone()) }],
+            "{role}"
+        );
+    }
 
     let inherits = check(&both, |f| matches!(f, F::WiderPolicy { .. }), Severity::Danger).await;
     for finding in inherits {
@@ -349,17 +359,11 @@ async fn whose_connection_it_is_matters(db: Arc<TestDb>) {
     assert_eq!(found(&events(&both).await).await, []);
     both.close().await.unwrap();
 
-    check(
-        &roles.owner,
-        |f| matches!(f, F::OwnedTable { mend: None, .. } | F::AllTeams { .. }),
-        Severity::Danger,
-    )
-    .await;
-    // A superuser is told of itself, and of what is wrong for the application.
+    // Whoever it is, what is wrong for the application is said.
     run(&db.db, "CREATE POLICY everybody ON events FOR SELECT USING (true)").await;
     let findings = found(&events(&db.db).await).await;
     assert!(
-        matches!(&findings[..], [F::PowerfulRole { .. }, F::WiderPolicy { role, .. }] if *role == roles.app),
+        matches!(&findings[..], [F::NotTheApplication { .. }, F::WiderPolicy { role, .. }] if *role == roles.app),
         "{findings:#?}"
     );
 }
@@ -471,6 +475,114 @@ async fn whoever_is_not_the_application_can_ask_for_it(db: Arc<TestDb>) {
     let app = db.open_as(&roles.app, 1).await;
     assert_eq!(events(&app).await.verify().await.unwrap().operator(), None);
     app.close().await.unwrap();
+}
+
+/// Whoever migrates, audits or looks at reports, in whatever way it has its rights, and a superuser.
+async fn whoever_is_not_the_application_is_asked_to_give_nothing_up(db: Arc<TestDb>) {
+    let roles = isolated(&db).await;
+    roles.roles().team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
+    let migrator = create_login(
+        &db,
+        &format!("CREATEROLE IN ROLE {}, {}", quoted(&roles.owner), quoted(&roles.delivery)),
+    )
+    .await;
+    let superuser = create_login(&db, "SUPERUSER").await;
+    let reports = create_login(&db, "BYPASSRLS").await;
+    let of_reports = create_login(&db, &format!("IN ROLE {reports}")).await;
+    run(
+        &db.db,
+        &format!(
+            "GRANT SELECT, TRUNCATE ON campaigns TO {reports}; GRANT SELECT, UPDATE ON events TO {reports}; \
+             CREATE POLICY reports ON events FOR SELECT TO {reports} USING (true); \
+             CREATE POLICY reports ON campaigns FOR SELECT TO {reports} USING (true); \
+             CREATE VIEW report AS SELECT * FROM events; GRANT SELECT ON report TO {reports}; \
+             ALTER ROLE {reports} SET app.team_id = 'a'; ALTER TABLE campaigns OWNER TO {migrator}"
+        ),
+    )
+    .await;
+    // The team's policies of a table are of its owner too.
+    roles.roles().team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
+    run(&db.db, &format!("GRANT SELECT ON campaigns TO {}", quoted(&roles.app))).await;
+    for role in [&roles.owner, &roles.delivery, &roles.auditor, &migrator, &superuser, &reports, &of_reports]
+    {
+        let pool = db.open_as(role, 1).await;
+        let refused = Events::builder(pool.clone()).all_teams_role(&roles.delivery).build().await;
+        let refused = refused.unwrap_err().to_string();
+        let first = refused.lines().nth(1).unwrap();
+        assert!(
+            first.starts_with(&format!("danger: the role `{role}` is connected"))
+                && first.contains(&format!("connect as `{}`", roles.app)),
+            "{refused}"
+        );
+        // What everybody finds: somebody has a right too much.
+        let right = format!("REVOKE UPDATE ON public.events FROM \"{reports}\";");
+        for word in ["REVOKE", "GRANT", "OWNER TO", "ALTER ROLE", "DROP POLICY", "security_invoker"] {
+            assert!(!refused.replace(&right, "").contains(word), "{role}: {refused}");
+        }
+        assert!(*role != reports || !refused.contains(&right), "{refused}");
+        pool.close().await.unwrap();
+    }
+    let app = db.open_as(&roles.app, 1).await;
+    Events::builder(app.clone()).all_teams_role(&roles.delivery).build().await.unwrap();
+    app.close().await.unwrap();
+}
+
+async fn what_puts_the_application_right_leaves_others_what_they_have(db: Arc<TestDb>) {
+    use IsolationFinding as F;
+    let roles = isolated(&db).await;
+    let reports = create_login(&db, "").await;
+    let app = db.open_as(&roles.app, 1).await;
+    let log = events(&app).await;
+    run(&db.db, &format!("GRANT SELECT ON events, threads TO {reports}")).await;
+    let inherits = match crate::isolation::is_16(&db).await {
+        true => "WITH INHERIT TRUE",
+        false => "; ALTER ROLE {app} INHERIT; REVOKE {delivery} FROM {app}",
+    };
+    for policy in [
+        "CREATE POLICY reports ON events FOR SELECT TO {reports}, {app} USING (true)",
+        &format!(
+            "CREATE POLICY reports ON events FOR SELECT TO {{reports}} USING (true); GRANT {{reports}} TO {{app}} {inherits}"
+        ),
+    ] {
+        let names = [("{app}", &roles.app), ("{reports}", &reports), ("{delivery}", &roles.delivery)];
+        let sql = names.iter().fold(policy.to_owned(), |sql, (name, role)| sql.replace(name, &quoted(role)));
+        run(&db.db, &sql).await;
+        let findings = found(&log).await;
+        assert!(matches!(&findings[..], [F::WiderPolicy { .. }]), "{sql}: {findings:#?}");
+        run(&db.db, &mend(&findings[0]).unwrap()).await;
+        assert_eq!(found(&log).await, [], "{sql}");
+        let kept = format!(
+            "SELECT roles::text FROM pg_policies WHERE tablename = 'events' AND policyname = 'reports' AND roles = ARRAY['{reports}']::name[]"
+        );
+        assert_eq!(crate::isolation::texts(&db.db, &kept).await.len(), 1, "{sql}");
+        run(&db.db, &format!("DROP POLICY reports ON events; REVOKE {reports} FROM {}", quoted(&roles.app)))
+            .await;
+        run(&db.db, &roles.roles().create_sql()).await;
+    }
+    app.close().await.unwrap();
+}
+
+/// Where an application has policies of its own on some tables: row-level security alone would hide the rest from everybody.
+async fn a_table_without_policies_is_not_to_be_closed(db: Arc<TestDb>) {
+    use IsolationFinding as F;
+    with_all_tables(&db).await;
+    let login = create_login(&db, "").await;
+    run(
+        &db.db,
+        &format!(
+            "GRANT SELECT ON events TO {login}; ALTER TABLE events ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; \
+             CREATE POLICY tenants ON events USING (team_id = nullif(current_setting('app.team_id', true), ''))"
+        ),
+    )
+    .await;
+    let pool = db.open_as(&login, 1).await;
+    let findings = found(&events(&pool).await).await;
+    assert!(!findings.is_empty(), "threads and others are open");
+    for finding in &findings {
+        assert!(matches!(finding, F::NotForced { mend: None, .. }), "{finding:#?}");
+        assert!(finding.to_string().contains("which has no policy"), "{finding}");
+    }
+    pool.close().await.unwrap();
 }
 
 /// `pg_restore` goes on where a role is missing, so that policies and grants are.
