@@ -28,7 +28,7 @@
 //! |---|---|
 //! | `{"$text": "a\\0b"}` | text with a NUL, or text in a column of another type; a NUL is written `\0`, a backslash `\\` |
 //! | `{"$bytes": "AP8="}` | bytes in a column of another type, or text that is no UTF-8; base64 |
-//! | `{"$json": "{\"a\": 1}"}` | JSON with a NUL in it or nested too deeply, JSON whose object has a reserved name itself, text in a JSON column that is no JSON; as text |
+//! | `{"$json": "{\"a\": 1}"}` | JSON with a NUL in it or nested too deeply, with a number that 64 bits do not hold digit by digit, or a name that an object has twice; JSON whose object has a reserved name itself, text in a JSON column that is no JSON; as text |
 
 #[cfg(feature = "postgres-array")]
 mod array;

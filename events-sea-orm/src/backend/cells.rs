@@ -1,6 +1,8 @@
 //! What a cell of an answer holds, as the database has it: never through a type of the application's.
 
 mod any;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod json;
 #[cfg(feature = "mysql")]
 mod mysql;
 #[cfg(feature = "postgres")]
@@ -9,7 +11,6 @@ mod postgres;
 mod sqlite;
 
 use sea_orm::{DbErr, QueryResult, RuntimeErr, Value, sqlx};
-use serde_json::Value as Json;
 
 use crate::value::Kind;
 
@@ -39,12 +40,6 @@ const NULL: Value = Value::String(None);
 #[allow(dead_code)] // without a driver
 fn query_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(std::sync::Arc::new(error)))
-}
-
-/// JSON, or the text where no reader can have it as such.
-#[allow(dead_code)] // without a driver
-fn json(text: &str) -> Value {
-    serde_json::from_str::<Json>(text).map_or_else(|_| text.into(), Value::from)
 }
 
 /// A decimal with its digits, in SeaORM's type if that holds them all.

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `{"$text": "a\\0b"}` | text with a NUL, or text in a column of another type; a NUL is written `\0`, a backslash `\\` |
 //! | `{"$bytes": "AP8="}` | bytes in a column of another type, or text that is no UTF-8; base64 |
-//! | `{"$json": "{\"a\": ..}"}` | JSON that PostgreSQL or a reader could not have back (a NUL in it, nested too deeply), whose object uses a reserved name itself, or text in a JSON column that is no JSON: as text |
+//! | `{"$json": "{\"a\": ..}"}` | JSON that PostgreSQL or a reader could not have back (a NUL in it, nested too deeply, a number of more digits than 64 bits hold, a name that an object has twice), whose object uses a reserved name itself, or text in a JSON column that is no JSON: as text |
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sea_orm::Value;

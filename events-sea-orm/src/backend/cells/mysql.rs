@@ -10,7 +10,7 @@ use sea_orm::{
     },
 };
 
-use super::{NULL, decimal, json, text};
+use super::{NULL, decimal, json::json, text};
 use crate::value::Kind;
 
 pub(super) fn read(row: &MySqlRow, name: &str, kind: Kind) -> Result<Value, Error> {

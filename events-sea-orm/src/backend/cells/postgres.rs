@@ -14,7 +14,7 @@ use sea_orm::{
     },
 };
 
-use super::{NULL, decimal, json, text};
+use super::{NULL, decimal, json::json, text};
 use crate::value::Kind;
 
 pub(super) fn read(row: &PgRow, name: &str, kind: Kind) -> Result<Value, Error> {

@@ -17,6 +17,7 @@ use tests::{TestDb, types};
 
 tests::conformance! {
     json_keys_that_the_struct_lacks_are_recorded,
+    json_that_no_value_holds_is_recorded_as_text,
     rows_that_the_model_cannot_read_are_updated_singly,
     rows_that_the_model_cannot_read_are_repaired,
     rows_that_the_model_cannot_read_are_deleted,
@@ -192,6 +193,25 @@ async fn json_keys_that_the_struct_lacks_are_recorded(db: Arc<TestDb>) {
     assert_eq!(types(&log), ["CREATED", "UPDATED"]);
     let change = json!({"old": {"theme": "dark", "beta": true}, "new": {"theme": "dark", "size": null}});
     assert_eq!(log[1].event_data["changes"], json!({"settings": change}));
+}
+
+async fn json_that_no_value_holds_is_recorded_as_text(db: Arc<TestDb>) {
+    let connection = set_up(&db).await;
+    good().create_with_event_of(1, &connection).await;
+    let digits = r#"{"n": 12345678901234567890123, "theme": "dark"}"#;
+    let twice = r#"{"a": 1, "a": 0.10}"#;
+    let sql = format!("UPDATE items SET settings = '{digits}', document = '{twice}'");
+    db.db.execute_unprepared(&sql).await.unwrap();
+    good().update_with_event(&connection).await.unwrap();
+    db.db.execute_unprepared(&sql).await.unwrap();
+    active(1).delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["CREATED", "UPDATED", "DELETED"]);
+    let (changes, last) = (&log[1].event_data["changes"], &log[2].event_data["final_values"]);
+    for (field, held) in [("settings", digits), ("document", twice)] {
+        assert_eq!(changes[field]["old"], json!({"$json": held}));
+        assert_eq!(last[field], json!({"$json": held}));
+    }
 }
 
 trait CreateOf {
