@@ -2,6 +2,20 @@
 
 use sea_orm::{Value, sea_query::ArrayType};
 
+use super::Kind;
+
+/// What kind of value the items are, where text in place of one must not pass for one.
+pub(super) fn kind_of_items(item_type: &ArrayType) -> Kind {
+    match item_type {
+        ArrayType::Json => Kind::Json,
+        ArrayType::ChronoDate => Kind::Date,
+        ArrayType::ChronoTime => Kind::Time,
+        ArrayType::ChronoDateTime => Kind::DateTime,
+        ArrayType::ChronoDateTimeUtc => Kind::Instant,
+        _ => Kind::Other,
+    }
+}
+
 /// NULL of the type that an array's items have.
 pub(super) fn null_item(item_type: &ArrayType) -> Option<Value> {
     Some(match item_type {

@@ -38,8 +38,9 @@ pub(super) fn of(value: &Value, kind: Kind) -> Option<Json> {
             Some(json!({JSON: held.to_string()}))
         }
         #[cfg(feature = "postgres-array")]
-        Value::Array(_, Some(items)) => {
-            let items: Vec<_> = items.iter().map(|item| of(item, Kind::Other)).collect();
+        Value::Array(item_type, Some(items)) => {
+            let kind = super::array::kind_of_items(item_type);
+            let items: Vec<_> = items.iter().map(|item| of(item, kind)).collect();
             // The others of the array are as they ever are.
             items.iter().any(Option::is_some).then(|| {
                 let Value::Array(_, Some(values)) = value else { return Json::Null };

@@ -35,18 +35,19 @@ pub(super) fn read(row: &MySqlRow, name: &str, kind: Kind) -> Result<Value, Erro
             other => other,
         },
         "DATE" => or_text(decode::<NaiveDate>(row, name), row, name)?,
-        "TIME" => match decode::<NaiveTime>(row, name) {
-            Ok(time) => time.into(),
-            Err(_) => decode::<MySqlTime>(row, name)?.to_string().into(),
-        },
+        "TIME" => time(decode(row, name)?),
         "DATETIME" | "TIMESTAMP" => match (decode::<NaiveDateTime>(row, name), kind) {
             (Ok(at), Kind::Instant) => at.and_utc().into(),
             (Ok(at), Kind::Other) if stored == "TIMESTAMP" => at.and_utc().into(),
             (at, _) => or_text(at, row, name)?,
         },
         "JSON" => text_or(decode(row, name)?, json),
-        "YEAR" | "BIT" => decode::<u64>(row, name)?.into(),
-        unsigned if unsigned.ends_with(" UNSIGNED") => decode::<u64>(row, name)?.into(),
+        unsigned if ["YEAR", "BIT"].contains(&unsigned) || unsigned.ends_with(" UNSIGNED") => {
+            match (kind, decode::<u64>(row, name)?) {
+                (Kind::Bool, number @ (0 | 1)) => (number == 1).into(),
+                (_, number) => number.into(),
+            }
+        }
         "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
             match (kind, decode::<i64>(row, name)?) {
                 (Kind::Bool, number @ (0 | 1)) => (number == 1).into(),
@@ -68,6 +69,21 @@ fn or_text<T: Into<Value>>(read: Result<T, Error>, row: &MySqlRow, name: &str) -
         // Such as a date with a month of zero.
         Err(_) => Ok(decode::<&[u8]>(row, name)?.to_vec().into()),
     }
+}
+
+/// A time of day, or what is none: a column holds hours below zero and beyond a day too. The driver's own time of day drops the
+/// sign.
+fn time(time: MySqlTime) -> Value {
+    let is_negative = time.sign().is_negative();
+    if let (false, Ok(time)) = (is_negative, NaiveTime::try_from(time)) {
+        return time.into();
+    }
+    let sign = if is_negative { "-" } else { "" };
+    let mut text = format!("{sign}{:02}:{:02}:{:02}", time.hours(), time.minutes(), time.seconds());
+    if time.microseconds() != 0 {
+        text.push_str(&format!(".{:06}", time.microseconds()));
+    }
+    text.into()
 }
 
 fn of_bytes(bytes: &[u8], kind: Kind) -> Value {

@@ -3,13 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 use sea_orm::{
     Value,
     prelude::Uuid,
-    sea_query::{ArrayType, ValueType},
+    sea_query::ArrayType,
     sqlx::{
-        Decode, Error, Postgres, Row, Type, TypeInfo, ValueRef,
+        Error, Row, TypeInfo, ValueRef,
         postgres::{PgRow, PgTypeKind, PgValueFormat, PgValueRef},
     },
 };
@@ -25,24 +25,34 @@ pub(super) fn read(row: &PgRow, name: &str, kind: Kind) -> Result<Value, Error> 
     if value.format() == PgValueFormat::Text {
         return Ok(text(bytes(&value)?));
     }
-    let info = value.type_info().into_owned();
-    if let Some(item) = info.name().strip_suffix("[]") {
-        let held = bytes(&value)?.to_vec();
-        return Ok(array(value, item).unwrap_or_else(|| held.into()));
-    }
+    let info = value.type_info();
     let held = bytes(&value)?;
-    Ok(match info.name() {
-        "BOOL" => decode::<bool>(value)?.into(),
-        "INT2" => decode::<i16>(value)?.into(),
-        "INT4" => decode::<i32>(value)?.into(),
-        "INT8" => decode::<i64>(value)?.into(),
-        "OID" => decode::<sea_orm::sqlx::postgres::types::Oid>(value)?.0.into(),
+    let read = match info.name().strip_suffix("[]") {
+        Some(item) => array(held, item),
+        None if matches!(info.kind(), PgTypeKind::Enum(_)) => Some(text(held)),
+        None => cell(held, info.name(), kind),
+    };
+    Ok(read.unwrap_or_else(|| held.to_vec().into()))
+}
+
+fn bytes<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], Error> {
+    value.as_bytes().map_err(Error::Decode)
+}
+
+/// A value of the type of this name. None of a type that has no other form here than its bytes.
+fn cell(held: &[u8], name: &str, kind: Kind) -> Option<Value> {
+    Some(match name {
+        "BOOL" => (number(held, 0)? != [0]).into(),
+        "INT2" => i16::from_be_bytes(number(held, 0)?).into(),
+        "INT4" => i32::from_be_bytes(number(held, 0)?).into(),
+        "INT8" => i64::from_be_bytes(number(held, 0)?).into(),
+        "OID" => u32::from_be_bytes(number(held, 0)?).into(),
         // One byte, which an `i8` is kept in.
-        "\"CHAR\"" if kind == Kind::Integer => decode::<i8>(value)?.into(),
-        "FLOAT4" => decode::<f32>(value)?.into(),
-        "FLOAT8" => decode::<f64>(value)?.into(),
-        "NUMERIC" => numeric(held).map_or_else(|| held.to_vec().into(), decimal),
-        "UUID" => decode::<Uuid>(value)?.into(),
+        "\"CHAR\"" if kind == Kind::Integer => i8::from_be_bytes(number(held, 0)?).into(),
+        "FLOAT4" => f32::from_be_bytes(number(held, 0)?).into(),
+        "FLOAT8" => f64::from_be_bytes(number(held, 0)?).into(),
+        "NUMERIC" => decimal(numeric(held)?),
+        "UUID" => Uuid::from_slice(held).ok()?.into(),
         "BYTEA" => held.to_vec().into(),
         "JSON" => json_text(held),
         // The first byte is the format's version.
@@ -57,61 +67,68 @@ pub(super) fn read(row: &PgRow, name: &str, kind: Kind) -> Result<Value, Error> 
             Ok(at) => at.and_utc().into(),
             Err(other) => other,
         },
-        "INET" | "CIDR" => network(held).map_or_else(|| held.to_vec().into(), Value::from),
+        "INET" | "CIDR" => network(held)?.into(),
         "MACADDR" => {
             let parts: Vec<_> = held.iter().map(|byte| format!("{byte:02X}")).collect();
             parts.join(":").into()
         }
         "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "BPCHAR" | "\"CHAR\"" | "UNKNOWN" | "citext" | "CITEXT"
         | "xml" => text(held),
-        _ if matches!(info.kind(), PgTypeKind::Enum(_)) => text(held),
-        _ => held.to_vec().into(),
+        _ => return None,
     })
-}
-
-fn bytes<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], Error> {
-    value.as_bytes().map_err(Error::Decode)
-}
-
-fn decode<'r, T: Decode<'r, Postgres>>(value: PgValueRef<'r>) -> Result<T, Error> {
-    T::decode(value).map_err(Error::Decode)
 }
 
 fn json_text(held: &[u8]) -> Value {
     std::str::from_utf8(held).map_or_else(|_| held.to_vec().into(), json)
 }
 
-/// The items, of which each may be NULL.
-fn array(value: PgValueRef<'_>, item: &str) -> Option<Value> {
-    Some(match item {
-        "BOOL" => items::<bool>(value)?,
-        "INT2" => items::<i16>(value)?,
-        "INT4" => items::<i32>(value)?,
-        "INT8" => items::<i64>(value)?,
-        "FLOAT4" => items::<f32>(value)?,
-        "FLOAT8" => items::<f64>(value)?,
-        "TEXT" | "VARCHAR" | "CHAR" | "NAME" => items::<String>(value)?,
-        "UUID" => items::<Uuid>(value)?,
-        "BYTEA" => items::<Vec<u8>>(value)?,
-        "DATE" => items::<NaiveDate>(value)?,
-        "TIME" => items::<NaiveTime>(value)?,
-        "TIMESTAMP" => items::<NaiveDateTime>(value)?,
-        "TIMESTAMPTZ" => items::<DateTime<Utc>>(value)?,
-        "JSON" | "JSONB" => items::<serde_json::Value>(value)?,
-        #[cfg(feature = "with-rust_decimal")]
-        "NUMERIC" => items::<sea_orm::prelude::Decimal>(value)?,
-        _ => return None,
-    })
+/// The items, each read as a cell is: the driver's own reading of an array panics at an infinite date. None of an array that
+/// a `Vec` does not stand for: of more dimensions, or with a first index of its own.
+fn array(held: &[u8], item: &str) -> Option<Value> {
+    let item_type = item_type(item)?;
+    let word = |at: usize| number(held, at).map(i32::from_be_bytes);
+    let mut items = Vec::new();
+    // The number of dimensions, flags, the items' type; then the dimension's length and first index.
+    if word(0)? != 0 {
+        if (word(0)?, word(16)?) != (1, 1) {
+            return None;
+        }
+        let mut rest = held.get(20..)?;
+        for _ in 0..word(12)? {
+            let size = i32::from_be_bytes(number(rest, 0)?);
+            rest = rest.get(4..)?;
+            let Ok(size) = usize::try_from(size) else {
+                items.push(NULL); // -1
+                continue;
+            };
+            let (value, others) = rest.split_at_checked(size)?;
+            items.push(cell(value, item, Kind::Other)?);
+            rest = others;
+        }
+    }
+    Some(Value::Array(item_type, Some(Box::new(items))))
 }
 
-fn items<T>(value: PgValueRef<'_>) -> Option<Value>
-where
-    T: for<'r> Decode<'r, Postgres> + Type<Postgres> + ValueType + Into<Value>,
-    Option<T>: Into<Value>,
-{
-    let items = <Vec<Option<T>> as Decode<Postgres>>::decode(value).ok()?;
-    let item_type: ArrayType = T::array_type();
-    Some(Value::Array(item_type, Some(Box::new(items.into_iter().map(Into::into).collect()))))
+fn item_type(name: &str) -> Option<ArrayType> {
+    Some(match name {
+        "BOOL" => ArrayType::Bool,
+        "INT2" => ArrayType::SmallInt,
+        "INT4" => ArrayType::Int,
+        "INT8" => ArrayType::BigInt,
+        "FLOAT4" => ArrayType::Float,
+        "FLOAT8" => ArrayType::Double,
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "INET" | "CIDR" | "MACADDR" => ArrayType::String,
+        "UUID" => ArrayType::Uuid,
+        "BYTEA" => ArrayType::Bytes,
+        "DATE" => ArrayType::ChronoDate,
+        "TIME" => ArrayType::ChronoTime,
+        "TIMESTAMP" => ArrayType::ChronoDateTime,
+        "TIMESTAMPTZ" => ArrayType::ChronoDateTimeUtc,
+        "JSON" | "JSONB" => ArrayType::Json,
+        #[cfg(feature = "with-rust_decimal")]
+        "NUMERIC" => ArrayType::Decimal,
+        _ => return None,
+    })
 }
 
 fn number<const N: usize>(held: &[u8], at: usize) -> Option<[u8; N]> {

@@ -44,6 +44,20 @@ mod servers {
     }
 
     #[test]
+    fn arrays_hold_what_no_rust_type_holds() {
+        tests::run(
+            "arrays_hold_what_no_rust",
+            Some("POSTGRES_URL"),
+            super::arrays_hold_what_no_rust_type_holds,
+        );
+    }
+
+    #[test]
+    fn bits_are_flags_and_hours_may_be_below_zero() {
+        tests::run("bits_and_hours", Some("MYSQL_URL"), super::bits_are_flags_and_hours_may_be_below_zero);
+    }
+
+    #[test]
     fn dates_of_zero_are_recorded() {
         tests::run("dates_of_zero", Some("MYSQL_URL"), super::dates_of_zero);
     }
@@ -485,6 +499,102 @@ async fn values_that_no_rust_type_holds(db: Arc<TestDb>) {
     assert_eq!(second["amount"], "123456789012345678901234567890123456789.5");
     assert_eq!(second["on_day"], json!({"$text": "2145031948 days after 2000-01-01"}));
     assert!(second["at"]["$text"].as_str().unwrap().ends_with(" microseconds after 2000-01-01T00:00:00"));
+}
+
+mod lists {
+    use super::*;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "lists")]
+    #[tracked(object_type = "list", team = context, all)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i32,
+        pub days: Vec<Date>,
+        pub ats: Vec<DateTimeUtc>,
+        pub moments: Vec<DateTime>,
+        pub clocks: Vec<Time>,
+        pub amounts: Vec<Decimal>,
+        pub documents: Vec<Json>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+async fn arrays_hold_what_no_rust_type_holds(db: Arc<TestDb>) {
+    let connection = set_up(&db).await;
+    for sql in [
+        "CREATE TABLE lists (id integer PRIMARY KEY, days date[], ats timestamptz[], moments timestamp[], clocks time[], \
+         amounts numeric[], documents json[])",
+        "INSERT INTO lists VALUES (1, '{infinity,2026-11-23,NULL}', '{-infinity,2026-11-23T01:02:03Z}', '{infinity}', \
+         '{24:00,01:00}', '{NaN,1.50,123456789012345678901234567890123456789.5}', ARRAY['{\"a\":\"\\u0000\"}', '[1]']::json[])",
+        "INSERT INTO lists VALUES (2, '{5874897-12-31}', '{}', '{}', '{}', '{}', '{}')",
+    ] {
+        db.db.execute_unprepared(sql).await.unwrap();
+    }
+    let txn = connection.begin().await.unwrap();
+    let set = lists::ActiveModel { id: Unchanged(1), clocks: Set(Vec::new()), ..Default::default() };
+    set.update_without_returning(&txn).await.unwrap();
+    lists::Entity::delete_many_with_events().exec(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    let log = db.log().await;
+    let clocks = json!({"old": [{"$text": "24:00:00"}, "01:00:00.000000"], "new": []});
+    assert_eq!(log[0].event_data["changes"], json!({"clocks": clocks}));
+    let first = json!({
+        "days": [{"$text": "infinity"}, "2026-11-23", null],
+        "ats": [{"$text": "-infinity"}, "2026-11-23T01:02:03.000000Z"],
+        "moments": [{"$text": "infinity"}],
+        "clocks": [],
+        "amounts": ["NaN", "1.50", "123456789012345678901234567890123456789.5"],
+        "documents": [{"$json": "{\"a\":\"\\u0000\"}"}, [1]],
+    });
+    assert_eq!(log[1].event_data["final_values"], first);
+    let days = json!([{"$text": "2145031948 days after 2000-01-01"}]);
+    assert_eq!(log[2].event_data["final_values"]["days"], days);
+}
+
+mod flags {
+    use super::*;
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, Tracked)]
+    #[sea_orm(table_name = "flags")]
+    #[tracked(object_type = "flags", team = context, all)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: u64,
+        pub bit: bool,
+        pub byte: bool,
+        pub clock: Time,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+}
+
+async fn bits_are_flags_and_hours_may_be_below_zero(db: Arc<TestDb>) {
+    let connection = set_up(&db).await;
+    let id = u64::MAX;
+    for sql in [
+        "CREATE TABLE flags (id bigint unsigned PRIMARY KEY, bit bit(1), byte tinyint unsigned, clock time(6))",
+        &format!("INSERT INTO flags VALUES ({id}, b'1', 1, '-01:00:00.5')"),
+    ] {
+        db.db.execute_unprepared(sql).await.unwrap();
+    }
+    let flags =
+        |on| flags::ActiveModel { id: Unchanged(id), bit: Set(on), byte: Set(on), ..Default::default() };
+    flags(true).update_with_event(&connection).await.unwrap();
+    flags(false).update_with_event(&connection).await.unwrap();
+    flags(false).delete_with_event(&connection).await.unwrap();
+    let log = db.log().await;
+    assert_eq!(types(&log), ["UPDATED", "DELETED"]);
+    let change = json!({"old": true, "new": false});
+    assert_eq!(log[0].event_data["changes"], json!({"bit": change, "byte": change}));
+    assert_eq!(log[1].object_id, Some(id.to_string()));
+    let last = json!({"bit": false, "byte": false, "clock": {"$text": "-01:00:00.500000"}});
+    assert_eq!(log[1].event_data["final_values"], last);
 }
 
 mod zero {
