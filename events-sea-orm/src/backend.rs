@@ -117,8 +117,8 @@ pub fn advice_on_pooler(error: &DbErr) -> &'static str {
     match (code.as_deref(), is_of_another) {
         // A statement of that name is there already, or is not, or is another one.
         (Some("42P05" | "26000" | "08P01"), true) => {
-            ". A pooler hands out connections by the transaction and does not know prepared statements: use PgBouncer 1.21 or later with \
-             `max_prepared_statements` above 0, or let it hand out connections by the session"
+            ". A pooler hands out connections by the transaction, or by the statement, and does not know prepared statements: let it hand \
+             them out by the session, or by the transaction with PgBouncer 1.21 or later and `max_prepared_statements` above 0"
         }
         _ => "",
     }

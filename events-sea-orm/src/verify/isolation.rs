@@ -183,7 +183,7 @@ pub enum IsolationFinding {
         /// See above.
         mend: String,
     },
-    /// A view reads a table of ours as its owner, who sees all teams.
+    /// A view of events, or of a tracked table, reads it as its owner, who sees all teams.
     View {
         /// The view.
         view: String,
@@ -444,7 +444,6 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     let powers = inspect::powers(db, &relations).await?;
     let owned = inspect::owned(db, &relations).await?;
     let rights = inspect::rights(db, &relations).await?;
-    let views = inspect::views(db, &relations).await?;
     let memberships = Memberships::read(db, &relations).await?;
     let known = match asked.by_policies {
         true => known_by_policies(db, &relations, setting).await?,
@@ -452,6 +451,7 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     };
     let own: Vec<_> = tables::tracked(asked.tracked).chain(known.iter().map(tables::known)).collect();
     let named: Vec<_> = own.iter().map(|own| own.named).collect();
+    let views = inspect::views(db, &relations, &named, setting).await?;
     let for_all: BTreeSet<_> =
         asked.all_teams_role.into_iter().chain(role_of(&policies, Kind::Delivery)).collect();
     let for_all: Vec<_> = for_all.into_iter().collect();

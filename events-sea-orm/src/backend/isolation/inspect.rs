@@ -5,7 +5,11 @@ use sea_orm::{
     Statement, TransactionOptions,
 };
 
-use super::{Relation, expression::setting_compared};
+use super::{
+    Relation,
+    expression::setting_compared,
+    tables::{Named, TREE, wanted},
+};
 use crate::transaction;
 
 /// A policy on a table of ours.
@@ -64,7 +68,7 @@ pub(crate) struct Owned {
     pub(crate) tables_owner: String,
 }
 
-/// A view through which a role that is looked at reads a table of ours as somebody whom no team stops.
+/// A view through which a role that is looked at reads a table as somebody whom no team stops.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(crate) struct View {
     pub(crate) name: String,
@@ -221,24 +225,38 @@ pub(crate) async fn owned(db: &impl ConnectionTrait, relations: &[Relation]) -> 
     select(db, relations, OWNED).await
 }
 
-/// Views of views too. One that a reader of one team owns, or that asks as its reader, shows that team.
-pub(crate) async fn views(db: &impl ConnectionTrait, relations: &[Relation]) -> Result<Vec<View>, DbErr> {
+/// Views of these tables and of the library's, and views of views. One that a reader of one team owns, or that asks as its
+/// reader, shows that team; so does one that compares the setting itself. Tables that are open to their reader are left out.
+pub(crate) async fn views(
+    db: &impl ConnectionTrait,
+    relations: &[Relation],
+    tables: &[Named<'_>],
+    setting: &str,
+) -> Result<Vec<View>, DbErr> {
+    const SHOWS_ALL: &str =
+        "p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true'";
     let views = format!(
-        ", readers(oid) AS (SELECT oid FROM own UNION SELECT w.ev_class FROM readers \
-         JOIN pg_catalog.pg_depend d ON d.refobjid = readers.oid AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass \
-         JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid) \
-         SELECT format('%I.%I', n.nspname, c.relname) AS name, o.rolname::text AS owner, c.relkind = 'm' AS is_materialized, \
-         e.rolname::text AS reader, {GRANTEES} AS grantees FROM readers JOIN pg_catalog.pg_class c ON c.oid = readers.oid AND c.relkind IN ('v', 'm') \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles o ON o.oid = c.relowner \
-         JOIN examined e ON has_any_column_privilege(e.oid, c.oid, 'SELECT') \
-         WHERE c.relkind = 'm' OR (NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
-         WHERE option_name = 'security_invoker' AND option_value::boolean) \
-         AND (o.rolsuper OR o.rolbypassrls OR EXISTS (SELECT FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid \
-         AND p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' \
-         CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) WHERE CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(o.oid, x.oid, 'USAGE') END))) \
+        "{TREE}, readers(oid, base, shows_all) AS (SELECT b.oid, b.oid, false FROM (SELECT oid FROM own UNION SELECT tree.oid FROM tree \
+         JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relrowsecurity) b \
+         UNION SELECT c.oid, r.base, r.shows_all OR c.relkind = 'm' OR (NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
+         WHERE option_name = 'security_invoker' AND option_value::boolean) AND strpos(pg_get_viewdef(c.oid), format('current_setting(%L', $3::text)) = 0 \
+         AND (o.rolsuper OR o.rolbypassrls OR (NOT b.relforcerowsecurity AND pg_has_role(o.oid, b.relowner, 'USAGE')) \
+         OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) WHERE p.polrelid = r.base \
+         AND {SHOWS_ALL} AND CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(o.oid, x.oid, 'USAGE') END))) \
+         FROM readers r JOIN pg_catalog.pg_class b ON b.oid = r.base \
+         JOIN pg_catalog.pg_depend d ON d.refobjid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass \
+         JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid JOIN pg_catalog.pg_class c ON c.oid = w.ev_class AND c.relkind IN ('v', 'm') \
+         JOIN pg_catalog.pg_roles o ON o.oid = c.relowner) \
+         SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner)::text AS owner, c.relkind = 'm' AS is_materialized, \
+         e.rolname::text AS reader, ({GRANTEES})::jsonb AS grantees FROM readers r JOIN pg_catalog.pg_class c ON c.oid = r.oid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN examined e ON has_any_column_privilege(e.oid, c.oid, 'SELECT') \
+         WHERE r.shows_all AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
+         WHERE p.polrelid = r.base AND {SHOWS_ALL} AND CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(e.oid, x.oid, 'USAGE') END) \
          ORDER BY 1, 4"
     );
-    select(db, relations, &views).await
+    let values = [wanted(tables).into(), setting.into()];
+    let rows = db.query_all_raw(statement(relations, &views, values)).await?;
+    rows.iter().map(|row| View::from_query_result(row, "")).collect()
 }
 
 /// Who is connected, and whether a team is set before anybody has set one.

@@ -80,14 +80,24 @@ struct Row {
     policies: JsonValue,
 }
 
+/// The tables that `$2` names, with their partitions.
+pub(super) const TREE: &str = ", wanted AS (SELECT w.n, w.col, t.oid FROM json_to_recordset($2::text::json) AS w(n bigint, s text, t text, col text) \
+     CROSS JOIN LATERAL (SELECT to_regclass(concat(quote_ident(w.s) || '.', quote_ident(w.t)))::oid AS oid) t WHERE t.oid IS NOT NULL), \
+     tree AS (SELECT n, col, oid, false AS is_partition FROM wanted UNION ALL \
+     SELECT tree.n, tree.col, i.inhrelid, true FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)";
+
+/// What [`TREE`] takes.
+pub(super) fn wanted(tables: &[Named<'_>]) -> String {
+    let named = tables.iter().enumerate();
+    let named = named.map(|(n, of)| json!({"n": n, "s": of.schema, "t": of.table, "col": of.column}));
+    JsonValue::Array(named.collect()).to_string()
+}
+
 /// A partition of a tracked table is asked by its own name past what its parent says. Roles for all teams that no policy stops
 /// are not looked at.
 fn select() -> String {
     format!(
-        ", wanted AS (SELECT w.n, w.col, t.oid FROM json_to_recordset($2::text::json) AS w(n bigint, s text, t text, col text) \
-     CROSS JOIN LATERAL (SELECT to_regclass(concat(quote_ident(w.s) || '.', quote_ident(w.t)))::oid AS oid) t WHERE t.oid IS NOT NULL), \
-     tree AS (SELECT n, col, oid, false AS is_partition FROM wanted UNION ALL \
-     SELECT tree.n, tree.col, i.inhrelid, true FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid), \
+        "{TREE}, \
      asked AS (SELECT oid, rolname, false AS is_for_all FROM examined UNION ALL SELECT oid, rolname, true FROM pg_catalog.pg_roles \
      WHERE rolname IN (SELECT value FROM json_array_elements_text($3::text::json)) AND NOT rolsuper AND NOT rolbypassrls \
      AND oid NOT IN (SELECT oid FROM examined)) \
@@ -119,11 +129,8 @@ pub(crate) async fn read(
     if tables.is_empty() {
         return Ok(Vec::new());
     }
-    let named = tables.iter().enumerate();
-    let named = named.map(|(n, of)| json!({"n": n, "s": of.schema, "t": of.table, "col": of.column}));
-    let named = JsonValue::Array(named.collect()).to_string();
-    let statement =
-        inspect::statement(relations, &select(), [named.into(), json!(for_all).to_string().into()]);
+    let values = [wanted(tables).into(), json!(for_all).to_string().into()];
+    let statement = inspect::statement(relations, &select(), values);
     let rows = db.query_all_raw(statement).await?;
     rows.iter().map(|row| TeamTable::of(Row::from_query_result(row, "")?)).collect()
 }

@@ -70,8 +70,8 @@ impl fmt::Display for TableProblem {
             }
             Self::OtherSetting { policy, setting } => write!(
                 f,
-                "the policy `{policy}` compares the setting `{setting}`, which is not the one that is set here: make it again, or \
-                 name that setting with `team_setting`"
+                "the policy `{policy}` compares the setting `{setting}`, which is not the one that the policies of the log compare: take it off, \
+                 or make it again with theirs"
             ),
             Self::Truncate => f.write_str("it may TRUNCATE the rows of all teams, which no policy stops: take that right away"),
             Self::Owner { owner } => write!(

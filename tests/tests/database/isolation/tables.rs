@@ -14,6 +14,7 @@ use crate::isolation::isolated;
 
 tests::on_postgres! {
     a_tracked_table_that_shows_other_teams_refuses_the_start,
+    a_view_that_shows_other_teams_refuses_the_start,
     policies_in_other_words_are_known,
     the_table_of_the_teams_may_be_open,
     tables_without_rights_or_without_a_team_are_left_alone,
@@ -110,6 +111,53 @@ async fn a_tracked_table_that_shows_other_teams_refuses_the_start(db: Arc<TestDb
     for team in [7, 8] {
         let shown = campaign::Entity::find().all(&events.connection(Context::team(team))).await.unwrap();
         assert!(shown.len() == 1 && shown[0].team_id == Some(team), "{shown:?}");
+    }
+    pool.close().await.unwrap();
+}
+
+async fn a_view_that_shows_other_teams_refuses_the_start(db: Arc<TestDb>) {
+    let (roles, pool) = set_up(&db).await;
+    let (app, owner) = (quoted(&roles.app), quoted(&roles.owner));
+    run(&db.db, &format!("ALTER TABLE campaigns OWNER TO {owner}")).await;
+    roles.roles().team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
+    let as_owner = format!("ALTER VIEW plain OWNER TO {owner}; GRANT SELECT ON plain TO {app}");
+    let shown = [
+        (format!("CREATE VIEW plain AS SELECT * FROM campaigns; {as_owner}"), "plain"),
+        (format!("CREATE VIEW plain AS SELECT * FROM campaigns; GRANT SELECT ON plain TO {app}"), "plain"),
+        (
+            format!(
+                "CREATE MATERIALIZED VIEW stored AS SELECT * FROM campaigns; GRANT SELECT ON stored TO {app}"
+            ),
+            "stored",
+        ),
+        // What the inner one shows, the outer one does, whoever owns it.
+        (
+            format!(
+                "CREATE VIEW inside AS SELECT * FROM campaigns; CREATE VIEW plain AS SELECT * FROM inside; \
+                 ALTER VIEW plain OWNER TO {app}; GRANT SELECT (id) ON inside TO {app}"
+            ),
+            "plain",
+        ),
+    ];
+    let others = [
+        format!("CREATE VIEW plain WITH (security_invoker = true) AS SELECT * FROM campaigns; {as_owner}"),
+        format!(
+            "CREATE VIEW plain AS SELECT * FROM campaigns WHERE team_id = current_setting('app.team_id', true)::int; {as_owner}"
+        ),
+        "CREATE VIEW plain AS SELECT * FROM campaigns".to_owned(),
+    ];
+    let drop = "DROP VIEW IF EXISTS plain, inside; DROP MATERIALIZED VIEW IF EXISTS stored";
+    for (sql, view) in shown {
+        run(&db.db, &sql).await;
+        let refused = Events::builder(pool.clone()).build().await.expect_err(&sql).to_string();
+        assert!(refused.contains(&format!("the view `public.{view}` shows")), "{sql}: {refused}");
+        run(&db.db, drop).await;
+        Events::builder(pool.clone()).build().await.unwrap();
+    }
+    for sql in others {
+        run(&db.db, &sql).await;
+        Events::builder(pool.clone()).build().await.unwrap();
+        run(&db.db, drop).await;
     }
     pool.close().await.unwrap();
 }
