@@ -180,14 +180,14 @@ impl EventsBuilder {
 
     /// Compares what each unit of work has recorded with what PostgreSQL itself has counted for every tracked table, in the
     /// statement that writes the events: what a trigger, a cascade, a function or a write to a partition changed without an
-    /// event refuses the commit, as [`Refused::UnseenChange`].
+    /// event refuses the commit, as [`Refused::UnseenChange`](crate::Refused::UnseenChange).
     ///
     /// One statement more at the begin of a unit, two around a nested one, and one at the commit of a unit whose last
     /// statement was not that of its events. PostgreSQL alone, and only while its setting `track_counts` is on.
     ///
     /// Not seen: what a trigger writes into the very row that is saved, which its event tells of; deferred triggers, which
     /// run inside COMMIT; a table whose entity was not known when the unit began; what runs inside
-    /// [`untracked`](EventTransaction::untracked), and scopes. An upsert that meets another in the very moment may be
+    /// [`untracked`](crate::EventTransaction::untracked), and scopes. An upsert that meets another in the very moment may be
     /// refused without need: try again.
     pub fn strict(mut self) -> Self {
         self.strict = true;
