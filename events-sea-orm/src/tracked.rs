@@ -17,7 +17,7 @@ pub(crate) use self::registry::of_object_type;
 pub use self::registry::{Registration, registered};
 pub(crate) use self::{
     registry::{any_redacts, find, know, known},
-    rows::{OLD, RowImage, Rows, old_name, same_key},
+    rows::{OLD, RowImage, Rows, same_key},
 };
 use crate::{
     error::Refused,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     backend::{self, Lock},
     error::Refused,
-    tracked::{OLD, RowImage, old_name},
+    tracked::{OLD, RowImage},
     withhold::withhold_for,
 };
 
@@ -35,8 +35,8 @@ pub(super) async fn update(
 ) -> Result<Option<Vec<(RowImage, Row)>>, DbErr> {
     let Some((locked, few)) = locked(call, filter, Lock::ForUpdate) else { return Ok(None) };
     update.from(LOCKED);
-    let keys = call.definition.key_exprs().zip(call.definition.key_columns());
-    let is_locked = keys.map(|(key, name)| key.eq(Expr::col((LOCKED, old_name(name)))));
+    let keys = call.definition.key_exprs().zip(call.definition.old_key_exprs(LOCKED));
+    let is_locked = keys.map(|(key, locked)| key.eq(locked));
     update.cond_where(is_locked.fold(Condition::all().add(few), Condition::add));
     update.returning(call.definition.returning_with_old(call.is_whole()));
     let answer = send(call, locked, update).await?;
@@ -55,7 +55,7 @@ pub(super) async fn update(
 pub(super) async fn delete(call: &Call<'_>, filter: &Filter) -> Result<Option<Vec<Row>>, DbErr> {
     let Some((locked, few)) = locked(call, filter, Lock::ForDelete) else { return Ok(None) };
     let mut locked_keys = Query::select();
-    locked_keys.columns(call.definition.key_columns().iter().map(|key| old_name(key))).from(LOCKED);
+    locked_keys.exprs(call.definition.old_key_exprs(LOCKED)).from(LOCKED);
     let key = Expr::tuple(call.definition.key_exprs());
     let mut delete = Query::delete();
     delete.from_table(call.definition.table_ref());

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, DbBackend, DbErr, EntityName, EntityTrait, ExprTrait, IdenStatic,
     Iterable, PrimaryKeyToColumn, QueryResult, QueryTrait, StatementBuilder, Value,
-    sea_query::{Condition, Expr, InsertStatement, OnConflict, ValueTuple},
+    sea_query::{Condition, Expr, InsertStatement, OnConflict},
 };
 use serde_json::Value as Json;
 
@@ -176,7 +176,12 @@ where
             return Condition::all().add(column.is_in(places.into_iter().flatten()));
         }
         let tuple = Expr::tuple(self.columns.iter().map(|column| Expr::col(column.as_column_ref())));
-        Condition::all().add(tuple.in_tuples(places.into_iter().map(ValueTuple::Many)))
+        let saved = |place: Vec<Value>| {
+            Expr::tuple(
+                self.columns.iter().zip(place).map(|(column, value)| column.save_as(Expr::val(value))),
+            )
+        };
+        Condition::all().add(tuple.is_in(places.into_iter().map(saved)))
     }
 
     /// Sends the statement, and answers the rows that it inserted or updated.

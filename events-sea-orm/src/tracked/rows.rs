@@ -72,7 +72,7 @@ pub(crate) struct Rows {
     table: TableRef,
     table_name: &'static str,
     columns: Vec<Column>,
-    save: fn(&str, Value) -> Expr,
+    save: fn(&str, Expr) -> Expr,
     references: fn() -> Vec<String>,
 }
 
@@ -86,18 +86,18 @@ const MAX_COLUMN: usize = 63 - OLD.len();
 const MAX_COLUMNS: usize = 800;
 
 /// The name of a column's old value beside the new one.
-pub(crate) fn old_name(column: &str) -> String {
+fn old_name(column: &str) -> String {
     format!("{OLD}{column}")
 }
 
-/// A value as SeaORM writes it to this column.
-fn save<E: EntityTrait>(name: &str, value: Value) -> Expr {
+/// An expression as SeaORM writes it to this column.
+fn save<E: EntityTrait>(name: &str, expr: Expr) -> Expr {
     for column in E::Column::iter() {
         if column.as_str() == name {
-            return column.save_as(Expr::val(value));
+            return column.save_as(expr);
         }
     }
-    Expr::val(value)
+    expr
 }
 
 /// The columns by which this entity refers to others.
@@ -170,7 +170,7 @@ impl Rows {
 
     /// The condition that this column holds this value.
     fn is(&self, name: &'static str, value: Value) -> Expr {
-        self.col(name).eq((self.save)(name, value))
+        self.col(name).eq((self.save)(name, Expr::val(value)))
     }
 
     fn read(&self, row: &QueryResult, name: &str, prefix: &str) -> Result<Value, DbErr> {
@@ -364,16 +364,25 @@ impl Definition {
         self.key.iter().map(|key| self.rows.col(key))
     }
 
+    /// The old key columns of this answer, in the columns' own types: they were read as SeaORM reads them.
+    pub(crate) fn old_key_exprs(&self, answer: &'static str) -> impl Iterator<Item = Expr> {
+        self.key.iter().map(move |key| (self.rows.save)(key, Expr::col((answer, old_name(key)))))
+    }
+
     /// The condition of the rows of these keys, one key after the other.
     pub(crate) fn has_key(&self, keys: &[Value]) -> Condition {
         let condition = Condition::all();
         if let [column] = self.key.as_slice() {
-            let keys = keys.iter().map(|key| (self.rows.save)(column, key.clone()));
+            let keys = keys.iter().map(|key| (self.rows.save)(column, Expr::val(key.clone())));
             return condition.add(self.rows.col(column).is_in(keys));
         }
         let tuple = Expr::tuple(self.key_exprs());
         let saved = |key: &[Value]| {
-            let parts = self.key.iter().zip(key).map(|(column, part)| (self.rows.save)(column, part.clone()));
+            let parts = self
+                .key
+                .iter()
+                .zip(key)
+                .map(|(column, part)| (self.rows.save)(column, Expr::val(part.clone())));
             Expr::tuple(parts)
         };
         condition.add(tuple.is_in(keys.chunks(self.key.len().max(1)).map(saved)))
@@ -388,7 +397,7 @@ impl Definition {
                 all = all.add(self.rows.is(column, value.clone()));
             }
             let column = self.key[i];
-            let after = self.rows.col(column).gt((self.rows.save)(column, last.clone()));
+            let after = self.rows.col(column).gt((self.rows.save)(column, Expr::val(last.clone())));
             any = any.add(all.add(after));
         }
         any

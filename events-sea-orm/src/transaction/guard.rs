@@ -1,6 +1,6 @@
 //! Which writes may pass: none that would leave a tracked row changed without its event.
 
-use sea_orm::{DbBackend, DbErr, Statement, Value};
+use sea_orm::{DbBackend, DbErr, Statement, Value, sea_query::OptionEnum};
 
 use super::{
     level::{Announcement, Caller},
@@ -180,10 +180,21 @@ fn has_key(announcement: &Announcement, values: &[Value]) -> bool {
     let Some(key) = &announcement.key else { return true };
     if announcement.kind == Kind::Update {
         // The key stands in the condition, which comes last.
-        return values.ends_with(key);
+        let last = values.len().checked_sub(key.len()).map(|at| &values[at..]);
+        return last.is_some_and(|last| key.iter().zip(last).all(|(part, value)| is_bound_as(part, value)));
     }
-    let count = |parts: &[Value], part: &Value| parts.iter().filter(|other| *other == part).count();
-    key.iter().all(|part| count(values, part) >= count(key, part))
+    key.iter().all(|part| {
+        let bound = values.iter().filter(|value| is_bound_as(part, value)).count();
+        bound >= key.iter().filter(|other| *other == part).count()
+    })
+}
+
+/// Whether a part of a key is bound as this value. To PostgreSQL an enum is sent as text, with its type beside it.
+fn is_bound_as(part: &Value, value: &Value) -> bool {
+    match (part, value) {
+        (Value::Enum(OptionEnum::Some(part)), Value::String(Some(text))) => part.value == text.as_str(),
+        _ => part == value,
+    }
 }
 
 impl Definition {

@@ -5,8 +5,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use events_sea_orm::{ActiveModelEvents, CommitError, EntityEvents, EventConnection, Events, Refused};
 use futures_util::FutureExt;
 use sea_orm::{
-    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, ModelTrait,
-    PaginatorTrait, Schema, Set, TransactionTrait, Unchanged,
+    ActiveModelTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, Iterable, ModelTrait,
+    PaginatorTrait, PrimaryKeyToColumn, Schema, Set, TransactionTrait, Unchanged, sea_query::OnConflict,
 };
 use serde_json::{Value as Json, json};
 use tests::{TestDb, context, refusal, types};
@@ -232,7 +232,7 @@ mod membership {
     }
 }
 
-/// A key of an enum, a UUID, a day, a moment and a truth value.
+/// A key of two enums, as text and as itself, a UUID, a day, a moment and a truth value.
 mod slot {
     use events_sea_orm::Tracked;
     use sea_orm::entity::prelude::*;
@@ -243,6 +243,8 @@ mod slot {
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub tier: Tier,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub shape: Shape,
         #[sea_orm(primary_key, auto_increment = false)]
         pub room: Uuid,
         #[sea_orm(primary_key, auto_increment = false)]
@@ -260,6 +262,12 @@ mod slot {
     pub enum Tier {
         Low,
         High,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+    #[sea_orm(rs_type = "Enum", db_type = "Enum", enum_name = "shape", rename_all = "snake_case")]
+    pub enum Shape {
+        Round,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -766,12 +774,14 @@ async fn key_of_many_types(db: Arc<TestDb>) {
 
     let connection = connection(&db).await;
     if db.db.get_database_backend() == DbBackend::Postgres {
-        run(&db, &["CREATE TYPE tier AS ENUM ('low', 'high')"]).await;
+        let types = ["CREATE TYPE tier AS ENUM ('low', 'high')", "CREATE TYPE shape AS ENUM ('round')"];
+        run(&db, &types).await;
     }
     create(&db, slot::Entity).await;
     let day = chrono::NaiveDate::from_ymd_opt(2026, 2, 28).unwrap();
     let slot = |tier, seats| slot::ActiveModel {
         tier: Set(tier),
+        shape: Set(slot::Shape::Round),
         room: Set(Uuid::from_u128(7)),
         day: Set(day),
         at: Set(day.and_hms_opt(23, 59, 59).unwrap()),
@@ -785,12 +795,24 @@ async fn key_of_many_types(db: Arc<TestDb>) {
     slot(slot::Tier::High, 3).update_without_returning(&txn).await.unwrap();
     slot(slot::Tier::Low, 0).delete(&txn).await.unwrap();
     txn.commit().await.unwrap();
-    let low =
-        r#"["low","00000000-0000-0000-0000-000000000007","2026-02-28","2026-02-28T23:59:59.000000",true]"#;
+    let low = r#"["low","round","00000000-0000-0000-0000-000000000007","2026-02-28","2026-02-28T23:59:59.000000",true]"#;
     let log = db.log().await;
     assert_eq!(types(&log), ["CREATED", "CREATED", "UPDATED", "UPDATED", "DELETED"]);
     assert_eq!(log[0].object_id.as_deref(), Some(low));
     assert_eq!(log[2].event_data["changes"]["seats"], json!({"old": 1, "new": 2}));
     assert_eq!(log[3].event_data["changes"]["seats"], json!({"old": 1, "new": 3}));
     assert_eq!(log[4].object_id.as_deref(), Some(low));
+    // The verbs of an entity know its rows by their keys as well.
+    slot::Entity::insert_with_events(slot(slot::Tier::Low, 4)).exec(&connection).await.unwrap();
+    slot::Entity::update_with_events(slot(slot::Tier::Low, 5)).exec(&connection).await.unwrap();
+    let update = slot::Entity::update_many_with_events().col_expr(slot::Column::Seats, 6);
+    assert_eq!(update.exec(&connection).await.unwrap().rows_affected, 2);
+    let key = <slot::Entity as EntityTrait>::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column);
+    let update = OnConflict::columns(key).update_column(slot::Column::Seats).to_owned();
+    let upsert = slot::Entity::insert_with_events(slot(slot::Tier::Low, 7)).on_conflict(update);
+    upsert.exec(&connection).await.unwrap();
+    slot::Entity::delete_with_events(slot(slot::Tier::Low, 7)).exec(&connection).await.unwrap();
+    assert_eq!(slot::Entity::delete_many_with_events().exec(&connection).await.unwrap().rows_affected, 1);
+    let types_of_verbs = ["CREATED", "UPDATED", "UPDATED", "UPDATED", "UPDATED", "DELETED", "DELETED"];
+    assert_eq!(types(&db.log().await)[5..], types_of_verbs);
 }
