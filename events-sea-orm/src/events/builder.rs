@@ -156,7 +156,9 @@ impl EventsBuilder {
     /// [`begin`](sea_orm::TransactionTrait::begin) around what may fail costs them there alone.
     ///
     /// Reads that fail, a connection that is lost, and errors with which the database ends the whole transaction (a
-    /// deadlock on MariaDB and MySQL) poison the unit as ever; so does a write that was dropped on its way.
+    /// deadlock on MariaDB and MySQL) poison the unit as ever; so does a write that was dropped on its way. So does an
+    /// `after_save` or `after_delete` of the model's own that fails: SeaORM calls it once the savepoint is closed. That of
+    /// [`create_with_event`](crate::ActiveModelEvents::create_with_event) and the like is around the hooks as well, and undoes the save.
     ///
     /// # Examples
     /// ```no_run

@@ -13,6 +13,7 @@ tests::conformance! {
     savepoint_dropped_after_an_error_poisons,
     veto_before_the_save_does_not_poison,
     failed_after_hook_poisons,
+    failed_after_hook_is_undone_where_its_savepoint_is_open,
     missing_row_does_not_poison,
     text_with_nul_is_refused_before_it_is_sent,
     schema_changes_and_own_table_are_refused,
@@ -163,6 +164,30 @@ async fn failed_after_hook_poisons(db: Arc<TestDb>) {
     assert!(active.insert(&txn).await.is_err());
     assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
     assert_eq!(note::Entity::find().count(&db.db).await.unwrap(), 0);
+}
+
+/// A plain save's savepoint is closed before SeaORM calls the after-hook; that of `create_with_event` is not.
+async fn failed_after_hook_is_undone_where_its_savepoint_is_open(db: Arc<TestDb>) {
+    set_up(&db).await;
+    let note = |text: &str| note::ActiveModel {
+        text: Set(text.to_owned()),
+        ..<note::ActiveModel as sea_orm::ActiveModelBehavior>::new()
+    };
+    let events = Events::builder(db.db.clone()).savepoint_each_save().build().await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    assert!(note("after").create_with_event(&txn).await.is_err());
+    assert_eq!(note::Entity::find().count(&txn).await.unwrap(), 0);
+    note("fine").insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED"]);
+    let txn = events.begin(context()).await.unwrap();
+    assert!(note("after").insert(&txn).await.is_err());
+    assert!(matches!(txn.commit().await, Err(CommitError::Refused(Refused::Poisoned { .. }))));
+    let plain = db.db.begin().await.unwrap();
+    events.scope(context(), async { note("after").insert(&plain).await.unwrap_err() }).await.unwrap();
+    plain.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED"]);
+    assert_eq!(note::Entity::find().count(&db.db).await.unwrap(), 2);
 }
 
 async fn missing_row_does_not_poison(db: Arc<TestDb>) {
