@@ -101,8 +101,8 @@ pub(crate) fn not_checked(error: &DbErr) -> String {
     format!("the database could not be checked: {error}{}", advice_on_pooler(error))
 }
 
-/// What to do about a pooler that does not let the statements of one client or transaction meet one session, as this error of
-/// the database tells. Empty if it tells of none.
+/// What to do about a pooler that does not let the statements of one client or transaction meet one session, if this error of
+/// the database comes from one; empty for any other error.
 pub fn advice_on_pooler(error: &DbErr) -> &'static str {
     if error.to_string().contains("statement pooling mode") {
         return ". A pooler hands out connections by the statement: let it do so by the transaction or the session";

@@ -119,14 +119,14 @@ impl Report {
 
     /// The statements that put right what was found, each once, in the order of the findings; most need the rights of the
     /// tables' owner.
-    pub fn mends(&self) -> Vec<String> {
-        let mut mends = Vec::new();
+    pub fn fixes(&self) -> Vec<String> {
+        let mut fixes = Vec::new();
         for mend in self.findings.iter().filter_map(Finding::mend) {
-            if !mends.contains(&mend) {
-                mends.push(mend);
+            if !fixes.contains(&mend) {
+                fixes.push(mend);
             }
         }
-        mends
+        fixes
     }
 
     /// The application's own tables of which it was looked at whether row-level security keeps them to one team, as SQL names
@@ -182,11 +182,11 @@ impl fmt::Display for Report {
             let newline = if i == 0 { "" } else { "\n" };
             write!(f, "{newline}{}: {finding}", finding.severity())?;
         }
-        let mends = self.mends();
-        if !mends.is_empty() {
+        let fixes = self.fixes();
+        if !fixes.is_empty() {
             f.write_str("\nWhat puts it right:")?;
         }
-        mends.iter().try_for_each(|mend| write!(f, "\n    {}", mend.replace('\n', "\n    ")))
+        fixes.iter().try_for_each(|mend| write!(f, "\n    {}", mend.replace('\n', "\n    ")))
     }
 }
 

@@ -65,11 +65,11 @@ impl Doctor {
                 }
                 output::line(&table.to_string())?;
                 // Outside the table, to be copied.
-                let mends = report.mends();
-                if !mends.is_empty() {
+                let fixes = report.fixes();
+                if !fixes.is_empty() {
                     output::line("What puts it right:")?;
                 }
-                mends.iter().try_for_each(|mend| output::line(mend))?;
+                fixes.iter().try_for_each(|mend| output::line(mend))?;
             }
         }
         let is_bad = report.findings().iter().any(|finding| finding.severity() >= Severity::Error);

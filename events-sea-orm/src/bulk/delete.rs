@@ -49,7 +49,8 @@ where
     /// Deletes, and tells how many rows went. Rows that the model cannot read go like any other.
     ///
     /// # Errors
-    /// The database's, and the unit of work is poisoned.
+    /// [`Refused::UnknownSql`](crate::Refused::UnknownSql) for a filter whose parentheses do not match, before anything is deleted;
+    /// else the database's, and the unit of work is poisoned.
     pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<DeleteResult, DbErr> {
         let unit = self.open(db).await?;
         let deleted = self.delete_in(unit.transaction(), Wanted::Nothing).await;

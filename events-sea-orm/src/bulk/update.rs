@@ -83,7 +83,7 @@ where
     ///
     /// # Errors
     /// [`Refused::FixedColumn`] for a column that names the object or its team, [`Refused::Value`] for a value that cannot
-    /// be recorded, before anything is updated; else the database's, and the unit of work is poisoned.
+    /// be recorded, [`Refused::UnknownSql`] for a filter whose parentheses do not match, before anything is updated; else the database's, and the unit of work is poisoned.
     pub async fn exec<'a>(self, db: impl Into<Target<'a>>) -> Result<UpdateResult, DbErr> {
         self.check()?;
         let mut result = UpdateResult::default();

@@ -187,7 +187,7 @@ impl EventsBuilder {
     /// One statement more at the begin of a unit, two around a nested one, and one at the commit of a unit whose last
     /// statement was not that of its events. PostgreSQL alone, and only while its setting `track_counts` is on.
     ///
-    /// Not seen: what a trigger writes into the very row that is saved, which its event tells of; deferred triggers, which
+    /// Not seen: what a trigger writes into the very row that is saved, which its event holds; deferred triggers, which
     /// run inside COMMIT; a table whose entity was not known when the unit began; what runs inside
     /// [`untracked`](crate::EventTransaction::untracked), and scopes. An upsert that meets another in the very moment may be
     /// refused without need: try again.
@@ -377,7 +377,7 @@ pub(super) async fn find_schema(pool: &impl ConnectionTrait) -> Result<Option<St
     row.map(|row| row.try_get_by_index(0)).transpose()
 }
 
-/// The highest number of an event, where the numbers tell of a table that stands before the log. Without the log there is none.
+/// The highest number of an event, where numbers show whether another table hides the log. None if the log is missing.
 async fn find_highest(pool: &DatabaseConnection) -> Result<AtomicU64, DbErr> {
     let backend = pool.get_database_backend();
     let Some(sql) = watch::select_highest(backend) else { return Ok(AtomicU64::default()) };

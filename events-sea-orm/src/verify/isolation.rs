@@ -451,7 +451,7 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     };
     let own: Vec<_> = tables::tracked(asked.tracked).chain(known.iter().map(tables::known)).collect();
     let named: Vec<_> = own.iter().map(|own| own.named).collect();
-    let views = inspect::views(db, &relations, &named, setting).await?;
+    let views = inspect::views(db, &relations, &named).await?;
     let for_all: BTreeSet<_> =
         asked.all_teams_role.into_iter().chain(role_of(&policies, Kind::Delivery)).collect();
     let for_all: Vec<_> = for_all.into_iter().collect();

@@ -226,20 +226,21 @@ pub(crate) async fn owned(db: &impl ConnectionTrait, relations: &[Relation]) -> 
 }
 
 /// Views of these tables and of the library's, and views of views. One that a reader of one team owns, or that asks as its
-/// reader, shows that team; so does one that compares the setting itself. Tables that are open to their reader are left out.
+/// reader, shows that team: what it asks, the reader must have a right to, and is looked at by itself. Tables that are open to
+/// their reader are left out.
 pub(crate) async fn views(
     db: &impl ConnectionTrait,
     relations: &[Relation],
     tables: &[Named<'_>],
-    setting: &str,
 ) -> Result<Vec<View>, DbErr> {
     const SHOWS_ALL: &str =
         "p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true'";
+    const ASKS_AS_READER: &str = "EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
+         WHERE option_name = 'security_invoker' AND option_value::boolean)";
     let views = format!(
         "{TREE}, readers(oid, base, shows_all) AS (SELECT b.oid, b.oid, false FROM (SELECT oid FROM own UNION SELECT tree.oid FROM tree \
          JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relrowsecurity) b \
-         UNION SELECT c.oid, r.base, r.shows_all OR c.relkind = 'm' OR (NOT EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
-         WHERE option_name = 'security_invoker' AND option_value::boolean) AND strpos(pg_get_viewdef(c.oid), format('current_setting(%L', $3::text)) = 0 \
+         UNION SELECT c.oid, r.base, r.shows_all OR c.relkind = 'm' OR (NOT {ASKS_AS_READER} \
          AND (o.rolsuper OR o.rolbypassrls OR (NOT b.relforcerowsecurity AND pg_has_role(o.oid, b.relowner, 'USAGE')) \
          OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) WHERE p.polrelid = r.base \
          AND {SHOWS_ALL} AND CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(o.oid, x.oid, 'USAGE') END))) \
@@ -250,12 +251,11 @@ pub(crate) async fn views(
          SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner)::text AS owner, c.relkind = 'm' AS is_materialized, \
          e.rolname::text AS reader, ({GRANTEES})::jsonb AS grantees FROM readers r JOIN pg_catalog.pg_class c ON c.oid = r.oid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN examined e ON has_any_column_privilege(e.oid, c.oid, 'SELECT') \
-         WHERE r.shows_all AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
+         WHERE r.shows_all AND NOT {ASKS_AS_READER} AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
          WHERE p.polrelid = r.base AND {SHOWS_ALL} AND CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(e.oid, x.oid, 'USAGE') END) \
          ORDER BY 1, 4"
     );
-    let values = [wanted(tables).into(), setting.into()];
-    let rows = db.query_all_raw(statement(relations, &views, values)).await?;
+    let rows = db.query_all_raw(statement(relations, &views, [wanted(tables).into()])).await?;
     rows.iter().map(|row| View::from_query_result(row, "")).collect()
 }
 

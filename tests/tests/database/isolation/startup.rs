@@ -179,7 +179,7 @@ async fn each_statement_is_printed_once(db: Arc<TestDb>) {
     assert_eq!(count("compares the setting `other.team`"), 4, "{text}");
     assert_eq!(count("CREATE POLICY events_app_select ON public.campaigns "), 1, "{text}");
     let BuildError::Danger { report } = refused else { panic!("{text}") };
-    for mend in report.mends() {
+    for mend in report.fixes() {
         run(&db.db, &mend).await;
     }
     Events::builder(app.clone()).build().await.unwrap();
