@@ -219,8 +219,12 @@ async fn what_is_rolled_back_refuses_nothing(db: Arc<TestDb>) {
 }
 
 async fn what_is_dropped_while_it_asks_for_the_counts_refuses_nothing(db: Arc<TestDb>) {
-    let events = strict_on(&db).await;
+    db.with_tables().await;
+    let proxy = Proxy::to(&db.url).await;
+    let events = Events::builder(TestDb::open_with(&proxy.url, 1).await).strict().build().await.unwrap();
     new_campaign("other").create_with_event(&events.connection(context())).await.unwrap();
+    // However fast the server is, no question is answered by the end of its first poll.
+    proxy.answer_in_pieces(29);
     let unit = events.begin(context()).await.unwrap();
     new_campaign("a").insert(&unit).await.unwrap();
     assert!(unit.begin().now_or_never().is_none(), "it asks");
