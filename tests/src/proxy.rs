@@ -85,7 +85,7 @@ impl Proxy {
 
 async fn accept(listener: TcpListener, server: String, url: String, orders: Arc<Orders>) {
     while let Ok((client, _)) = listener.accept().await {
-        let recorder = Recorder::new(&url);
+        let recorder = Arc::new(Mutex::new(Recorder::new(&url)));
         let (server, orders) = (server.clone(), Arc::clone(&orders));
         tokio::spawn(async move {
             let Ok(server) = TcpStream::connect(server).await else { return };
@@ -93,9 +93,14 @@ async fn accept(listener: TcpListener, server: String, url: String, orders: Arc<
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
             let silent = Arc::new(AtomicBool::new(false));
-            let answers =
-                tokio::spawn(answers(from_server, to_client, Arc::clone(&orders), Arc::clone(&silent)));
-            requests(from_client, to_server, recorder, &orders, &silent, &answers).await;
+            let answers = tokio::spawn(answers(
+                from_server,
+                to_client,
+                Arc::clone(&recorder),
+                Arc::clone(&orders),
+                Arc::clone(&silent),
+            ));
+            requests(from_client, to_server, &recorder, &orders, &silent, &answers).await;
         });
     }
 }
@@ -103,7 +108,7 @@ async fn accept(listener: TcpListener, server: String, url: String, orders: Arc<
 async fn requests(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
-    mut recorder: Recorder,
+    recorder: &Mutex<Recorder>,
     orders: &Orders,
     silent: &AtomicBool,
     answers: &tokio::task::JoinHandle<()>,
@@ -111,7 +116,7 @@ async fn requests(
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = client.read(&mut buffer).await {
         let request = &buffer[..read];
-        let statements = recorder.read(request);
+        let statements = recorder.lock().expect("no panic").read(request);
         let commits = statements.iter().any(|statement| statement == "COMMIT");
         orders.statements.lock().expect("no panic").extend(statements);
         let fault = if commits { orders.fault.lock().expect("no panic").take() } else { None };
@@ -148,11 +153,13 @@ async fn requests(
 async fn answers(
     mut server: OwnedReadHalf,
     mut client: OwnedWriteHalf,
+    recorder: Arc<Mutex<Recorder>>,
     orders: Arc<Orders>,
     silent: Arc<AtomicBool>,
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = server.read(&mut buffer).await {
+        recorder.lock().expect("no panic").answered(&buffer[..read]);
         if silent.load(Ordering::SeqCst) {
             continue;
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 pub enum Recorder {
     Postgres { bytes: Vec<u8>, started: bool, prepared: HashMap<Vec<u8>, String> },
-    Mysql { bytes: Vec<u8>, prepared: Vec<String>, first: Option<u32> },
+    Mysql { bytes: Vec<u8>, prepared: HashMap<u32, String>, preparing: Option<(String, Vec<u8>)> },
 }
 
 impl Recorder {
@@ -12,11 +12,11 @@ impl Recorder {
         if url.starts_with("postgres") {
             Self::Postgres { bytes: Vec::new(), started: false, prepared: HashMap::new() }
         } else {
-            Self::Mysql { bytes: Vec::new(), prepared: Vec::new(), first: None }
+            Self::Mysql { bytes: Vec::new(), prepared: HashMap::new(), preparing: None }
         }
     }
 
-    /// Takes more bytes; answers the statements that they complete.
+    /// Takes more bytes of the client; returns the statements that they complete.
     pub fn read(&mut self, more: &[u8]) -> Vec<String> {
         let mut executed = Vec::new();
         match self {
@@ -37,19 +37,17 @@ impl Recorder {
                     }
                 }
             }
-            Self::Mysql { bytes, prepared, first } => {
+            Self::Mysql { bytes, prepared, preparing } => {
                 bytes.extend_from_slice(more);
                 while let Some(packet) = cut(bytes, 0, 3, u24_le, 4) {
                     // A command is the first packet of an exchange; what comes before is the log-in.
                     let (0, [command, body @ ..]) = (packet[3], &packet[4..]) else { continue };
                     match command {
                         0x03 => executed.push(text(body)),
-                        0x16 => prepared.push(text(body)),
-                        // Numbered in the order of their preparation, and the first is executed first.
+                        0x16 => *preparing = Some((text(body), Vec::new())),
                         0x17 => {
                             let number = u32::from_le_bytes([body[0], body[1], body[2], body[3]]);
-                            let first = *first.get_or_insert(number);
-                            executed.extend(prepared.get((number - first) as usize).cloned());
+                            executed.extend(prepared.get(&number).cloned());
                         }
                         _ => {}
                     }
@@ -57,6 +55,24 @@ impl Recorder {
             }
         }
         executed
+    }
+
+    /// Takes more bytes of the server, before the client gets them.
+    ///
+    /// MariaDB numbers a prepared statement in its answer. The numbers cannot be counted instead: a statement that
+    /// the server prepares again, since its table left the cache, takes a number too.
+    pub fn answered(&mut self, more: &[u8]) {
+        let Self::Mysql { prepared, preparing, .. } = self else { return };
+        let Some((statement, answer)) = preparing else { return };
+        answer.extend_from_slice(more);
+        // Four bytes of header, then 0 and the number; anything else says that the statement was refused.
+        if let [_, _, _, _, 0, number @ ..] = &answer[..] {
+            let Some(number) = number.first_chunk() else { return };
+            prepared.insert(u32::from_le_bytes(*number), std::mem::take(statement));
+        } else if answer.len() < 5 {
+            return;
+        }
+        *preparing = None;
     }
 }
 
