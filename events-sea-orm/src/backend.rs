@@ -20,6 +20,8 @@ pub(crate) mod tokens;
 pub(crate) mod watch;
 pub(crate) mod words;
 
+#[cfg(feature = "stream")]
+pub(crate) use self::watch::loses_its_place;
 pub(crate) use self::watch::{counts_values, counts_writes, is_servers_table};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{
@@ -28,6 +30,16 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait, LockType, SelectStatement},
     sqlx,
 };
+
+/// Whether an error came up inside of a function or a trigger, in the database's own words: those of a RAISE are the application's.
+pub(crate) fn failed_in_a_function(error: &dyn sqlx::error::DatabaseError) -> bool {
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return error.r#where().is_some() && error.code() != "P0001";
+    }
+    let _ = error;
+    false
+}
 
 /// Asks the database what it is called, so that two connections can be told to be of the same one. NULL, or empty for
 /// any database in memory, where it has no name.

@@ -133,9 +133,19 @@ impl EventConnection {
         if watch != Watch::Nothing {
             return self.watched(watch, verb, stmt).await;
         }
-        let (sent, db) = (Sent::of(&stmt), self.open().await?);
-        let reply = send(&db, verb, stmt).await.map_err(|error| sent.withhold(error))?;
-        close(db).await.map(|()| reply)
+        let sent = Sent::of(&stmt);
+        match self.open().await? {
+            // Finished even if its caller goes away: see `InFlight`.
+            DatabaseExecutor::Connection(pool) => {
+                let pool = pool.clone();
+                let reply = InFlight::new(async move { send(&pool, verb, stmt).await }).await;
+                reply.map_err(|error| sent.withhold(error))
+            }
+            db => {
+                let reply = send(&db, verb, stmt).await.map_err(|error| sent.withhold(error))?;
+                close(db).await.map(|()| reply)
+            }
+        }
     }
 
     fn inspect<S: StatementBuilder>(&self, statement: &S) -> (Inspected, Statement) {
@@ -155,7 +165,7 @@ impl EventConnection {
         }
         if inspected.kind == Kind::Read {
             let watches = watches(backend, inspected.care) && !self.events.pool().is_mock_connection();
-            return Ok(if watches { Watch::of(inspected.care) } else { Watch::Nothing });
+            return Ok(if watches { Watch::of(inspected.care, &self.events) } else { Watch::Nothing });
         }
         let catalog = relations::Catalog::Pool(self.events.pool());
         let added = relations::complete(&self.events, &mut inspected, catalog).await?;

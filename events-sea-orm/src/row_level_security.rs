@@ -58,6 +58,11 @@ impl Events {
         })
     }
 
+    /// The setting that the policies compare. Empty where row-level security is off.
+    pub(crate) fn compared_setting(&self) -> String {
+        self.row_level_security().map(|security| security.team_setting.clone()).unwrap_or_default()
+    }
+
     /// Whether the policies ask for a team.
     pub(crate) fn is_row_level_secure(&self) -> bool {
         self.row_level_security().is_some()

@@ -18,6 +18,7 @@ use sea_orm::{
 };
 
 use crate::{
+    backend,
     error::Refused,
     tracked::{self, Definition},
     transaction::{Kind, inspect_text},
@@ -85,6 +86,10 @@ impl Sent {
         // statement, nobody can tell whose it is.
         let table = database_error(error).and_then(DatabaseError::table).map(str::to_ascii_lowercase);
         if table.is_some_and(|table| !is_named(&sql, &table)) {
+            return true;
+        }
+        // Nor what a function read that failed in the database's words.
+        if database_error(error).is_some_and(backend::failed_in_a_function) {
             return true;
         }
         // Its message, detail and context: a foreign key names the other table, a trigger its statement.

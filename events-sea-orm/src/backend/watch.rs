@@ -29,6 +29,13 @@ pub(crate) fn counts_values(backend: DbBackend) -> bool {
     backend == DbBackend::MySql
 }
 
+/// Whether the driver loses its place on a connection when its future is dropped between a request and its answer: see
+/// `InFlight`.
+#[cfg(feature = "stream")]
+pub(crate) fn loses_its_place(backend: DbBackend) -> bool {
+    backend == DbBackend::MySql
+}
+
 /// Whether the database tells what a transaction has written.
 pub(crate) fn counts_writes(backend: DbBackend) -> bool {
     backend == DbBackend::Postgres
@@ -36,8 +43,9 @@ pub(crate) fn counts_writes(backend: DbBackend) -> bool {
 
 /// How many rows the session has written, whoever the current role is, what a setting and the search path say, and what the
 /// tables are: their files, which of their triggers fire, and the temporary tables that stand before others. Its
-/// parameters are the tables that count (NULL for all), with what is inherited from them, and the setting. The first is
-/// NULL where the server does not count.
+/// parameters are the tables that count, with what is inherited from them, and the setting. NULL is for all tables; with those of
+/// the catalog, a TRUNCATE or whatever else alters a table is a write too. The first result is NULL where the server does not
+/// count.
 pub(crate) const WRITTEN: &str = "\
 WITH RECURSIVE counted AS ( \
   SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relname = ANY ($1) \
@@ -53,8 +61,7 @@ SELECT CASE WHEN current_setting('track_counts') = 'on' THEN coalesce(sum(pg_sta
   (SELECT string_agg(hiding.oid::text, ',' ORDER BY hiding.oid) FROM pg_catalog.pg_class hiding \
     WHERE hiding.relnamespace = pg_my_temp_schema() AND EXISTS (SELECT FROM pg_catalog.pg_class hidden \
       WHERE hidden.relname = hiding.relname AND hidden.relpersistence <> 't')) AS hiding \
-FROM pg_catalog.pg_class c WHERE c.relkind = 'r' AND c.oid >= 16384 \
-  AND ($1::text[] IS NULL OR c.oid IN (SELECT oid FROM counted))";
+FROM pg_catalog.pg_class c WHERE c.relkind = 'r' AND ($1::text[] IS NULL OR c.oid IN (SELECT oid FROM counted))";
 
 /// Where the log's table is, as the application's connections find it; a temporary table does not count.
 pub(crate) fn select_schema(backend: DbBackend) -> Option<&'static str> {

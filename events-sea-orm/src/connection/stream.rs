@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 
 use super::EventConnection;
 use crate::{
-    transaction::{HandedOver, Inspected, Verb, Watch},
+    backend,
+    transaction::{HandedOver, Inspected, Verb, Watch, send_rows},
     withhold::{Sent, withhold_at_end},
 };
 
@@ -29,7 +30,7 @@ pub struct ConnectionStream {
 
 enum Rows {
     Pool(QueryStream),
-    Transaction(HandedOver),
+    HandedOver(HandedOver),
 }
 
 impl std::fmt::Debug for ConnectionStream {
@@ -44,7 +45,7 @@ impl Stream for ConnectionStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Row>> {
         let row = match &mut self.rows {
             Rows::Pool(rows) => rows.poll_next_unpin(cx),
-            Rows::Transaction(rows) => rows.poll_next_unpin(cx),
+            Rows::HandedOver(rows) => rows.poll_next_unpin(cx),
         };
         row.map_err(|error| self.sent.withhold(error))
     }
@@ -83,7 +84,13 @@ impl EventConnection {
         };
         let rows = match opened {
             DatabaseExecutor::OwnedTransaction(txn) => {
-                Rows::Transaction(HandedOver::by(|send| hand_over(watch, txn, stmt, send)))
+                Rows::HandedOver(HandedOver::by(|send| hand_over(watch, txn, stmt, send)))
+            }
+            _ if backend::loses_its_place(self.backend()) => {
+                let pool = self.events.pool().clone();
+                Rows::HandedOver(HandedOver::by(|send| async move {
+                    let _ = send_rows(&pool, stmt, &send, |_| ()).await; // the rows hold the error
+                }))
             }
             _ => {
                 let rows = self.events.pool().stream_raw(stmt).await;

@@ -118,20 +118,25 @@ impl EventTransaction {
             drop(busy);
             return Err(self.refuse(error, "the database's counts could not be read").await);
         }
+        let committed = self.unit.depth.zip(kept).map(|(depth, events)| {
+            let (context, team) = (self.unit.context.clone(), self.team_scope());
+            Committed { unit_id: self.unit.id, context, team, depth, events }
+        });
         let inner = self.end()?;
-        if let Err(error) = self.to_its_end(&busy, inner.commit()).await {
+        let events = self.unit.events.clone();
+        // The consumers get what was committed, even if nobody waits for the answer any more.
+        let commit = async move {
+            inner.commit().await?;
+            Ok(committed.map(|unit| after_commit::dispatch(&events, unit)))
+        };
+        self.to_its_end(&busy, commit).await.map_err(|error| {
             let error = withhold_at_end(error);
-            return Err(if backend::commit_is_unknown(self.unit.backend, &error) {
+            if backend::commit_is_unknown(self.unit.backend, &error) {
                 UnknownCommit { unit_id: self.unit.id, event_ids, source: error }.into()
             } else {
                 CommitError::Failed(error)
-            });
-        }
-        Ok(self.unit.depth.zip(kept).map(|(depth, events)| {
-            let (context, team) = (self.unit.context.clone(), self.team_scope());
-            let unit = Committed { unit_id: self.unit.id, context, team, depth, events };
-            after_commit::dispatch(&self.unit.events, unit)
-        }))
+            }
+        })
     }
 
     pub(super) async fn commit_nested(&mut self, parent: &Arc<Level>) -> Result<(), CommitError> {
@@ -258,11 +263,11 @@ impl EventTransaction {
 
     /// Sends the end of a transaction, and reads the answer even if the caller goes away: the connection is in use until
     /// then.
-    async fn to_its_end(
+    async fn to_its_end<T: Send + 'static>(
         &self,
         busy: &Busy,
-        end: impl Future<Output = Result<(), DbErr>> + Send + 'static,
-    ) -> Result<(), DbErr> {
+        end: impl Future<Output = Result<T, DbErr>> + Send + 'static,
+    ) -> Result<T, DbErr> {
         let (unit, busy) = (Arc::clone(&self.unit), Arc::clone(busy));
         InFlight::new(async move {
             let ended = end.await;

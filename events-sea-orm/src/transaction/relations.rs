@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
@@ -19,10 +20,13 @@ use crate::{
     store, tracked,
 };
 
-/// What was found out so far: each name is looked up when it is written for the first time. One that the catalog does
-/// not have is asked for again.
+/// What was found out so far: each name is looked up when it is written for the first time, and again after [`REMEMBERED`],
+/// since a table may be attached to another meanwhile. One that the catalog does not have is asked for again.
 #[derive(Debug, Default)]
-pub(crate) struct Relations(Mutex<HashMap<Table, Vec<Table>>>);
+pub(crate) struct Relations(Mutex<HashMap<Table, (Instant, Vec<Table>)>>);
+
+/// How long what a table stands for is remembered.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Where the catalog is asked.
 pub(crate) enum Catalog<'a> {
@@ -55,11 +59,12 @@ fn names(backend: DbBackend, definition: &str) -> HashSet<Table> {
 
 impl Relations {
     fn known(&self, table: &Table) -> Option<Vec<Table>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned()
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(table).filter(|(since, _)| since.elapsed() < REMEMBERED).map(|(_, table)| table.clone())
     }
 
     fn learn(&self, table: Table, stands_for: Vec<Table>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(table, stands_for);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(table, (Instant::now(), stands_for));
     }
 }
 
@@ -133,4 +138,20 @@ async fn look_up(
         events.relations().learn(table.clone(), stands_for.clone());
     }
     Ok(stands_for)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_table_stands_for_is_asked_again_after_a_while() {
+        let relations = Relations::default();
+        let table = Table { schema: None, name: "later".to_owned() };
+        relations.learn(table.clone(), Vec::new());
+        assert_eq!(relations.known(&table), Some(Vec::new()));
+        let since = Instant::now().checked_sub(REMEMBERED).expect("the machine runs for longer");
+        relations.0.lock().expect("no panic").insert(table.clone(), (since, Vec::new()));
+        assert_eq!(relations.known(&table), None);
+    }
 }

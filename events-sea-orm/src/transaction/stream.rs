@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt};
-use sea_orm::{DatabaseTransaction, DbBackend, DbErr, QueryResult, Statement, StatementBuilder, StreamTrait};
+use sea_orm::{DbBackend, DbErr, QueryResult, Statement, StatementBuilder, StreamTrait};
 use tokio::sync::mpsc;
 
 use super::{
@@ -58,13 +58,13 @@ impl Stream for HandedOver {
 /// Sends the rows of a query, and reads them to their end if nobody wants them any more: their answer may still be an
 /// error, which goes to `failed` too. SQLite answers no row that was not asked for.
 pub(crate) async fn send_rows(
-    txn: &DatabaseTransaction,
+    db: &impl StreamTrait,
     statement: Statement,
     send: &mpsc::Sender<Row>,
     failed: impl Fn(&DbErr),
 ) -> Result<(), DbErr> {
     let runs_on = backend::answers_run_on(statement.db_backend);
-    let mut rows = match txn.stream_raw(statement).await {
+    let rows = match db.stream_raw(statement).await {
         Ok(rows) => rows,
         Err(error) => {
             failed(&error);
@@ -72,6 +72,7 @@ pub(crate) async fn send_rows(
             return Err(error);
         }
     };
+    let mut rows = std::pin::pin!(rows);
     while let Some(row) = rows.next().await {
         let end = row.as_ref().err().cloned();
         if let Some(error) = &end {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     backend::{self, watch},
     error::Refused,
+    events::Events,
     store,
 };
 
@@ -18,8 +19,11 @@ pub(crate) enum Watch {
     Nothing,
     /// The database refuses writes, and its effects are undone.
     ReadOnly,
-    /// What it writes to any table is counted: it may write to none.
-    Counted,
+    /// What it writes to any table, the catalog among them, is counted: it may write to none, and must leave the role, the
+    /// setting and where tables are found as they are.
+    Counted {
+        setting: String,
+    },
     /// The transaction must be the same afterwards. What `opaque` code writes to this library's tables is counted, and it must leave
     /// them, the role, the setting and where tables are found as they are.
     Marked {
@@ -46,11 +50,12 @@ struct Written {
 }
 
 impl Watch {
-    pub(crate) fn of(care: Care) -> Self {
+    /// Of a read of these events' application.
+    pub(crate) fn of(care: Care, events: &Events) -> Self {
         match care {
             Care::Plain => Self::Nothing,
             Care::ReadOnly => Self::ReadOnly,
-            Care::Counted => Self::Counted,
+            Care::Counted => Self::Counted { setting: events.compared_setting() },
         }
     }
 
@@ -70,21 +75,13 @@ impl Watch {
                 }
                 Ok(None)
             }
-            Self::Counted => written(txn, None, "").await,
+            Self::Counted { setting } => counted(txn, None, setting).await,
             Self::Marked { opaque, setting } => {
                 txn.execute_unprepared(watch::MARK.0).await?;
                 if !opaque {
                     return Ok(None);
                 }
-                let written = written(txn, Some(own_tables()), setting).await?;
-                match &written {
-                    Some(Written { rows: None, .. }) => {
-                        let why =
-                            "the server does not count what is written: `track_counts` is off".to_owned();
-                        Err(Refused::UnknownSql { why }.into())
-                    }
-                    _ => Ok(written),
-                }
+                counted(txn, Some(own_tables()), setting).await
             }
         }
     }
@@ -98,9 +95,11 @@ impl Watch {
                 Some((_, close)) => txn.execute_unprepared(close).await.map(drop),
                 None => Ok(()),
             },
-            Self::Counted => match written(txn, None, "").await? == before {
+            Self::Counted { setting } => match written(txn, None, setting).await? == before {
                 true => Ok(()),
-                false => Err(hidden("a query wrote rows")),
+                false => Err(hidden(
+                    "a query wrote rows or altered a table, or changed the role, the team or where tables are found",
+                )),
             },
             Self::Marked { opaque, setting } => {
                 if txn.execute_unprepared(watch::MARK.1).await.is_err() {
@@ -168,6 +167,22 @@ fn own_tables() -> Vec<String> {
 
 fn hidden(what: &'static str) -> DbErr {
     Refused::HiddenWrite { what }.into()
+}
+
+/// What was written before a statement whose writes are counted.
+async fn counted(
+    txn: &DatabaseTransaction,
+    tables: Option<Vec<String>>,
+    setting: &str,
+) -> Result<Option<Written>, DbErr> {
+    let written = written(txn, tables, setting).await?;
+    match &written {
+        Some(Written { rows: None, .. }) => {
+            let why = "the server does not count what is written: `track_counts` is off".to_owned();
+            Err(Refused::UnknownSql { why }.into())
+        }
+        _ => Ok(written),
+    }
 }
 
 async fn written(

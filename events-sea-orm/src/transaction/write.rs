@@ -239,7 +239,7 @@ impl EventTransaction {
     /// What is sent around a read.
     pub(super) fn watch(&self, care: Care) -> Watch {
         let watches = watches(self.unit.backend, care) && !self.unit.events.pool().is_mock_connection();
-        if watches { Watch::of(care) } else { Watch::Nothing }
+        if watches { Watch::of(care, &self.unit.events) } else { Watch::Nothing }
     }
 
     /// What is sent around a write that leaves no events of its rows.
@@ -247,9 +247,7 @@ impl EventTransaction {
         if self.unit.events.pool().is_mock_connection() {
             return Watch::Nothing;
         }
-        let security = self.unit.events.row_level_security();
-        let setting = security.map(|security| security.team_setting.clone()).unwrap_or_default();
-        Watch::Marked { opaque: inspected.is_opaque(), setting }
+        Watch::Marked { opaque: inspected.is_opaque(), setting: self.unit.events.compared_setting() }
     }
 
     /// The connection, and a doubt until the write that follows is settled.

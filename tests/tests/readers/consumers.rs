@@ -2,6 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
+    task::Poll,
     time::Duration,
 };
 

@@ -51,6 +51,7 @@ mod servers {
         a_commit_waits_for_what_was_dropped,
         a_nested_commit_waits_for_what_was_dropped,
         a_bulk_write_that_fails_once_it_was_dropped_poisons_its_unit,
+        reads_of_the_pool_that_are_dropped_lose_no_connection,
         a_deadlock_in_a_savepoint_ends_what_the_database_ends,
     }
 }
@@ -388,6 +389,29 @@ async fn reads_that_are_dropped_lose_no_later_write(db: Arc<TestDb>) {
         write(&pool).await;
     }
     assert_eq!(visits(&db.db).await, 2_000);
+}
+
+/// sqlx for MySQL would take what is left of the answer to a PREPARE for another answer, and wait for more.
+async fn reads_of_the_pool_that_are_dropped_lose_no_connection(db: Arc<TestDb>) {
+    db.with_tables().await;
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let events = events_on(pool.clone()).await;
+    let connection = events.connection(context());
+    for turn in 0..600 {
+        // Each text is prepared, and their numbers go beyond a byte.
+        let sql = format!(
+            "SELECT id, team_id, name, status, budget, api_key, {turn} AS turn, 8 AS h FROM campaigns"
+        );
+        let text = Statement::from_string(db.db.get_database_backend(), sql);
+        if turn % 3 == 0 {
+            let rows = async { connection.stream_raw(text).await.unwrap().next().await };
+            dropped_somewhere(turn, rows).await;
+        } else {
+            dropped_somewhere(turn, connection.query_all_raw(text)).await;
+        }
+        let read = tokio::time::timeout(Duration::from_secs(60), campaign::Entity::find().all(&connection));
+        read.await.expect("the connection is there again").unwrap();
+    }
 }
 
 async fn streams_that_are_dropped_lose_no_later_write(db: Arc<TestDb>) {

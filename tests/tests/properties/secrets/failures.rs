@@ -401,12 +401,18 @@ pub async fn by_code_of_the_database(world: &World) {
         "CREATE OR REPLACE FUNCTION double_vault() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             UPDATE vaults SET api_key = (SELECT min(api_key) FROM vaults); RETURN NEW; END $$",
         "CREATE OR REPLACE TRIGGER double_vault BEFORE UPDATE ON vault_doors FOR EACH ROW EXECUTE FUNCTION double_vault()",
+        "CREATE TABLE IF NOT EXISTS halls (n integer)",
+        "CREATE OR REPLACE FUNCTION look_up() RETURNS int LANGUAGE sql AS 'SELECT min(api_key)::int FROM vaults'",
+        "CREATE OR REPLACE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM look_up(); RETURN NEW; END $$",
+        "CREATE OR REPLACE TRIGGER look BEFORE INSERT ON halls FOR EACH ROW EXECUTE FUNCTION look()",
     ] {
         world.db.db.execute_unprepared(sql).await.unwrap();
     }
     world.stored().await;
     let connection = world.events.connection(context());
     world.failed(connection.execute_unprepared("UPDATE vault_doors SET n = 2").await);
+    world.failed(connection.execute_unprepared("INSERT INTO halls VALUES (1)").await);
     let double = format!(
         "DO $$ BEGIN EXECUTE 'UPDATE vaults SET api_key = ' || quote_literal((SELECT api_key FROM vaults WHERE id = {})); END $$",
         stored.id

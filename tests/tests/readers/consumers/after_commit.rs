@@ -6,6 +6,7 @@ use super::*;
 
 tests::conformance! {
     they_run_after_the_commit_alone,
+    they_run_after_a_commit_that_nobody_waits_for,
     the_caller_does_not_wait_unless_asked,
     they_are_given_their_team,
     failures_are_counted_and_the_next_runs,
@@ -70,6 +71,39 @@ async fn they_run_after_the_commit_alone(db: Arc<TestDb>) {
     txn.commit().await.unwrap();
     events.drain().await;
     assert!(trace.take().is_empty());
+}
+
+async fn they_run_after_a_commit_that_nobody_waits_for(db: Arc<TestDb>) {
+    let trace = Trace::default();
+    let after = Subscription::after_commit(trace.writer("after")).on_custom("x");
+    let events = builder(&db).await.subscribe(after).build().await.unwrap();
+    let (mut finished, before) = (0, db.log().await.len());
+    for turn in 0..120 {
+        let txn = events.begin(context()).await.unwrap();
+        txn.emit(Event::custom("x")).await.unwrap();
+        let mut commit = std::pin::pin!(txn.commit());
+        let mut left = 1 + turn % 12;
+        finished += std::future::poll_fn(|cx| {
+            left -= 1;
+            match commit.as_mut().poll(cx) {
+                Poll::Ready(committed) => Poll::Ready(usize::from(committed.is_ok())),
+                Poll::Pending if left == 0 => Poll::Ready(0),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+    }
+    let mut seen = 0;
+    for _ in 0..100 {
+        events.drain().await;
+        seen += trace.take().len();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if seen == db.log().await.len() - before && seen > finished {
+            break;
+        }
+    }
+    assert_eq!(seen, db.log().await.len() - before, "each that was committed");
+    assert!(seen > finished, "none of those that were dropped was committed: {finished}");
 }
 
 async fn refuse_bad(_: &EventTransaction, _: &Event) -> Result<(), ConsumerError> {

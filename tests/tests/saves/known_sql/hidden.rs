@@ -22,10 +22,11 @@ mod only_postgres {
         functions_that_write_are_refused_by_the_database,
         settings_that_a_function_left_are_undone,
         locks_last_and_writes_beside_them_are_counted,
+        text_that_locks_leaves_the_team_and_the_tables,
     }
     use super::{
         functions_that_write_are_refused_by_the_database, locks_last_and_writes_beside_them_are_counted,
-        settings_that_a_function_left_are_undone,
+        settings_that_a_function_left_are_undone, text_that_locks_leaves_the_team_and_the_tables,
     };
 }
 
@@ -222,4 +223,52 @@ async fn locks_last_and_writes_beside_them_are_counted(db: Arc<TestDb>) {
         assert!(matches!(Refused::of(&error), Some(Refused::HiddenWrite { .. })), "{error}");
     }
     assert_eq!(state(&db).await, before);
+}
+
+/// What locks cannot be undone by a savepoint, so what else a view did beside it must be found.
+async fn text_that_locks_leaves_the_team_and_the_tables(db: Arc<TestDb>) {
+    set_up(&db).await;
+    let does = [
+        ("team", "PERFORM set_config('app.team_id', '8', true)"),
+        ("session", "PERFORM set_config('app.team_id', '8', false)"),
+        ("path", "PERFORM set_config('search_path', 'pg_temp, public', true)"),
+        ("empties", "TRUNCATE visits"),
+        ("alters", "ALTER TABLE visits ADD COLUMN more int"),
+        ("makes", "CREATE TABLE made (id int)"),
+        ("rights", "GRANT SELECT ON campaigns TO PUBLIC"),
+    ];
+    for (name, body) in does {
+        let function = format!(
+            "CREATE FUNCTION does_{name}() RETURNS int LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN 1; END $$; \
+             CREATE VIEW view_{name} AS SELECT does_{name}() AS n"
+        );
+        run(&db.db, &function).await;
+    }
+    let pool = TestDb::open_with(&db.url, 1).await;
+    let events = Events::builder(pool.clone()).row_level_security(true).start_despite_dangers().build();
+    let events = events.await.unwrap();
+    let before = state(&db).await;
+    let hides = |error: &sea_orm::DbErr| matches!(Refused::of(error), Some(Refused::HiddenWrite { .. }));
+    for (name, _) in does {
+        for sql in [
+            format!("SELECT n, pg_advisory_xact_lock(1)::text FROM view_{name}"),
+            format!("SELECT v.n FROM view_{name} v, campaigns FOR UPDATE OF campaigns"),
+        ] {
+            let connection = events.connection(context());
+            let error = connection.query_all_raw(text(&db, &sql)).await.unwrap_err();
+            assert!(hides(&error), "{sql}: {error}");
+            let txn = events.begin(context()).await.unwrap();
+            let error = txn.query_all_raw(text(&db, &sql)).await.unwrap_err();
+            assert!(hides(&error), "{sql}: {error}");
+            txn.commit().await.unwrap_err();
+            let left = pool.query_all_raw(text(
+                &db,
+                "SELECT coalesce(current_setting('app.team_id', true), '') AS team",
+            ));
+            let left = left.await.unwrap();
+            assert_eq!(left[0].try_get::<String>("", "team").unwrap(), "", "{sql}");
+        }
+    }
+    assert_eq!(state(&db).await, before);
+    pool.close().await.unwrap();
 }
