@@ -7,7 +7,7 @@ mod kill;
 mod unit;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,7 @@ use events_sea_orm::{ActiveModelEvents, EventTransaction, Events, Outcome, Unkno
 use sea_orm::DatabaseConnection;
 use uuid::Uuid;
 
-use crate::{TestDb, context, new_campaign};
+use crate::{PATIENCE, TestDb, context, new_campaign};
 
 /// How many rows everybody writes.
 const ROWS: usize = 20;
@@ -106,15 +106,26 @@ pub async fn run(db: Arc<TestDb>, seed: u64, until: Until) -> Counts {
     let next = std::sync::atomic::AtomicU64::new(0);
     let world = Arc::new(World { pool, events, rows, until, start: Instant::now(), next });
 
+    let mut doing = Vec::new();
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
         let world = Arc::clone(&world);
         let dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(writer + 1) | 1);
-        writers.spawn(unit::writer(world, dice));
+        let what = Arc::new(Mutex::new("nothing yet"));
+        doing.push(Arc::clone(&what));
+        writers.spawn(DOING.scope(what, unit::writer(world, dice)));
     }
     let killer = tokio::spawn(kill::killer(Arc::clone(&db), Dice(seed | 1)));
     let (mut counts, mut left, mut alone) = (Counts::default(), Vec::new(), Vec::new());
-    while let Some(done) = writers.join_next().await {
+    let limit = match until {
+        Until::Elapsed(time) => time + PATIENCE,
+        Until::Units(_) => 2 * PATIENCE,
+    };
+    let end = tokio::time::Instant::now() + limit;
+    while let Some(done) = tokio::time::timeout_at(end, writers.join_next())
+        .await
+        .unwrap_or_else(|_| panic!("writers that hang: they do {doing:?}"))
+    {
         let done = done.expect("a writer that does not panic");
         counts.add(&done.counts);
         left.extend(done.left);
@@ -124,10 +135,20 @@ pub async fn run(db: Arc<TestDb>, seed: u64, until: Until) -> Counts {
     if let Err(error) = killer.await {
         assert!(error.is_cancelled(), "the killer failed: {error}");
     }
-    world.pool.close_by_ref().await.expect("closed");
+    let closed = tokio::time::timeout(PATIENCE, world.pool.close_by_ref()).await;
+    closed.expect("every connection comes back to the pool").expect("closed");
     counts.killed = kill::killed();
     counts.events = check::check(&db, &left, &alone).await;
     counts
+}
+
+tokio::task_local! {
+    static DOING: Arc<Mutex<&'static str>>;
+}
+
+/// Notes what a writer does, for whoever finds that it hangs.
+fn doing(what: &'static str) {
+    DOING.with(|doing| *doing.lock().expect("no panic") = what);
 }
 
 impl Counts {

@@ -14,7 +14,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Counts, Dice, Left, Unit, World, outcome};
+use super::{Counts, Dice, Left, Unit, World, doing, outcome};
 use crate::{
     context,
     entities::{campaign, visit},
@@ -126,6 +126,7 @@ async fn left(
     if progress.events.least == 0 {
         return Some(Left::Either { events: progress.events.most });
     }
+    doing("a question for an outcome");
     Some(match outcome(events, id, asked.as_ref()).await {
         Outcome::Committed => everything,
         Outcome::RolledBack => Left::Nothing,
@@ -141,10 +142,12 @@ async fn unit(
     progress: &Mutex<Progress>,
 ) -> Result<(), CommitError> {
     let note = |change: &dyn Fn(&mut Progress)| change(&mut progress.lock().expect("no panic"));
+    doing("a begin");
     let Ok(txn) = events.begin(context()).await else { return Ok(()) };
     let id = txn.unit_id();
     note(&|progress| progress.id = Some(id));
     let own = visit::ActiveModel { what: Set(id.to_string()), ..Default::default() };
+    doing("an insert of its own row");
     let row = own.insert(&txn).await.is_ok();
     note(&|progress| progress.row = row);
     for step in 0..1 + dice.roll(5) {
@@ -155,6 +158,7 @@ async fn unit(
         };
         note(&|progress| progress.events += events);
     }
+    doing("an end");
     match dice.roll(12) {
         0 => drop(txn),
         1 => drop(txn.rollback().await),
@@ -169,6 +173,7 @@ async fn unit(
 
 /// How many events a nested unit handed up.
 async fn nested(world: &World, parent: &Unit, value: u64, dice: &mut Dice) -> Range {
+    doing("a nested begin");
     let begun = match dice.roll(8) {
         0 => somewhere(dice, parent.begin()).await.and_then(Result::ok),
         _ => parent.begin().await.ok(),
@@ -178,6 +183,7 @@ async fn nested(world: &World, parent: &Unit, value: u64, dice: &mut Dice) -> Ra
     for step in 0..1 + dice.roll(3) {
         events += self::step(world, &txn, value + step, dice).await;
     }
+    doing("a nested end");
     let committed = match dice.roll(8) {
         0 => {
             drop(txn);
@@ -219,18 +225,21 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> Range {
     let is_dropped = dice.roll(6) == 0;
     match dice.roll(10) {
         0..4 => {
+            doing("an update");
             let active =
                 campaign::ActiveModel { id: Unchanged(row), budget: Set(value), ..Default::default() };
             let updated = succeeds(is_dropped, dice, active.update(txn)).await;
             Range::of(updated.map(|_| 1), is_dropped, 1)
         }
         4 => {
+            doing("a read");
             let read = campaign::Entity::find_by_id(row);
             let read = if dice.roll(2) == 0 { read.lock_exclusive() } else { read };
             succeeds(is_dropped, dice, read.one(txn)).await;
             Range::default()
         }
         5 => {
+            doing("a stream");
             let rows = async {
                 let rows = campaign::Entity::find();
                 let rows = if value % 2 == 0 { rows.lock_shared() } else { rows };
@@ -244,6 +253,7 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> Range {
             Range::default()
         }
         6 => {
+            doing("a bulk update");
             let update = campaign::Entity::update_many_with_events()
                 .set(campaign::ActiveModel { budget: Set(value), ..Default::default() })
                 .filter(campaign::Column::Id.is_in([row, world.rows[value as usize % world.rows.len()]]));
@@ -251,6 +261,7 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> Range {
             Range::of(updated.map(|updated| updated.rows_affected as usize), is_dropped, 2)
         }
         7 => {
+            doing("an insert and a delete");
             let Ok(model) = new_campaign(&format!("new {value}")).insert(txn).await else {
                 return Range::default();
             };
@@ -261,6 +272,7 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> Range {
             events
         }
         8 => {
+            doing("a bulk insert");
             let many = (0..3).map(|n| new_campaign(&format!("many {value} {n}")));
             let inserted = campaign::Entity::insert_many_with_events(many).exec_with_returning(txn);
             let inserted = succeeds(is_dropped, dice, inserted).await;
@@ -268,6 +280,7 @@ async fn step(world: &World, txn: &Unit, value: u64, dice: &mut Dice) -> Range {
         }
         // Its key is there already: "insert, on duplicate look it up".
         _ => {
+            doing("a duplicate");
             let twice =
                 campaign::ActiveModel { api_key: Set("key-shared 0".to_owned()), ..new_campaign("twice") };
             assert!(twice.insert(txn).await.is_err(), "the key is unique");
@@ -288,13 +301,16 @@ async fn succeeds<T>(
 /// Between two units: reads and begins that are dropped, and a row that is written without any unit.
 async fn between(world: &World, dice: &mut Dice, number: u64, done: &mut Done) {
     if dice.roll(4) == 0 {
+        doing("a begin that is dropped");
         drop(somewhere(dice, world.events[0].begin(context())).await);
     }
     if dice.roll(4) == 0 {
+        doing("a read of the pool");
         let connection = world.events[0].connection(context());
         drop(somewhere(dice, campaign::Entity::find().all(&connection)).await);
     }
     if dice.roll(4) == 0 {
+        doing("a row without a unit");
         let what = format!("alone {number}");
         let row = visit::ActiveModel { what: Set(what.clone()), ..Default::default() };
         if row.insert(&world.pool).await.is_ok() {
