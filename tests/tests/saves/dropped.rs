@@ -40,12 +40,6 @@ mod mariadb {
         let case = super::a_procedure_that_commits_is_not_taken_for_a_part_of_the_unit;
         tests::run("a_procedure_that_commits", Some("MYSQL_URL"), case);
     }
-
-    #[test]
-    fn reads_that_are_dropped_lose_no_connection() {
-        let case = super::reads_that_are_dropped_lose_no_connection;
-        tests::run("reads_that_are_dropped_lose_no_connection", Some("MYSQL_URL"), case);
-    }
 }
 
 mod servers {
@@ -394,42 +388,6 @@ async fn reads_that_are_dropped_lose_no_later_write(db: Arc<TestDb>) {
         write(&pool).await;
     }
     assert_eq!(visits(&db.db).await, 2_000);
-}
-
-/// sqlx takes the answer to a PREPARE that was dropped for that to the statement. It says then that more follows if the
-/// statement's number is 252 and it has 8 to 15 columns.
-async fn reads_that_are_dropped_lose_no_connection(db: Arc<TestDb>) {
-    db.with_tables().await;
-    let backend = db.db.get_database_backend();
-    let text = |sql: String| Statement::from_string(backend, sql);
-    for is_stream in [false, true] {
-        for polls in 1.. {
-            let pool = TestDb::open_with(&db.url, 1).await;
-            let events = events_on(pool.clone()).await;
-            let prepared = async || {
-                let counted = text("SHOW SESSION STATUS LIKE 'Com_stmt_prepare'".to_owned());
-                let row = pool.query_one_raw(counted).await.unwrap().unwrap();
-                row.try_get::<String>("", "Value").unwrap().parse::<u32>().unwrap()
-            };
-            while prepared().await < 251 {
-                pool.query_one_raw(text(format!("SELECT '{}'", uuid::Uuid::new_v4()))).await.unwrap();
-            }
-            let connection = events.connection(context());
-            let read = text("SELECT 1, 2, 3, 4, 5, 6, 7, 8".to_owned());
-            let finished = if is_stream {
-                dropped_after(polls, async { connection.stream_raw(read).await.unwrap().next().await }).await
-            } else {
-                dropped_after(polls, connection.query_all_raw(read)).await
-            };
-            let next =
-                tokio::time::timeout(Duration::from_secs(20), campaign::Entity::find().all(&connection));
-            next.await.expect("the connection is there again").unwrap();
-            pool.close_by_ref().await.unwrap();
-            if finished {
-                break;
-            }
-        }
-    }
 }
 
 async fn streams_that_are_dropped_lose_no_later_write(db: Arc<TestDb>) {
