@@ -246,6 +246,16 @@ pub enum Refused {
         /// The model's object type.
         object_type: &'static str,
     },
+    /// The key of a save of one row is that of several in its table, which has no unique key on these columns alone.
+    ///
+    /// Where that is found out before anything is written the unit of work can go on; else it is poisoned.
+    #[error(
+        "the key of a save of `{object_type}` matches several rows: its table needs a primary key or a unique index on the model's key columns alone"
+    )]
+    SeveralRows {
+        /// The model's object type.
+        object_type: &'static str,
+    },
     /// A consumer refused the unit of work.
     #[error("consumer `{consumer}` failed on {event_type}: {failure}")]
     Consumer {

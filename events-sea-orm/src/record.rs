@@ -10,7 +10,7 @@ use events_core::{
     Context, Event, EventType, NewEvent, ObjectRef, TeamScope,
     error::{check_identifier, check_object_id},
 };
-use sea_orm::{DbErr, Value};
+use sea_orm::{DbErr, QueryResult, Value};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -311,6 +311,30 @@ pub(crate) fn team_of(definition: &Definition, row: &RowImage, scope: &TeamScope
             hint: "its rows do not say (`team = context`), so name one with `Context::team(..)`",
         }),
         _ => Err(Refused::NoTeam),
+    }
+}
+
+/// What the only row of this answer holds, if there is one and the context may touch it.
+pub(crate) fn only_row(
+    definition: &Definition,
+    rows: &[QueryResult],
+    scope: &TeamScope,
+) -> Result<Option<RowImage>, DbErr> {
+    let (mut own, mut refused) = (None, None);
+    for row in rows {
+        let image = definition.image(row, "")?;
+        match team_of(definition, &image, scope) {
+            Ok(_) => own = Some(image),
+            Err(error) => refused = Some(error),
+        }
+    }
+    match (own, refused) {
+        (Some(_), _) if rows.len() > 1 => {
+            Err(Refused::SeveralRows { object_type: definition.object_type() }.into())
+        }
+        (Some(own), _) => Ok(Some(own)),
+        (None, Some(refused)) => Err(refused.into()),
+        (None, None) => Ok(None),
     }
 }
 

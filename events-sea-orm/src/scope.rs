@@ -282,17 +282,17 @@ async fn old_row<C: ConnectionTrait>(
     };
     let mut select = definition.select_row(key);
     backend::lock_rows(&mut select, db.get_database_backend(), lock);
-    let Some(row) = withhold_for(definition, db.query_one(&select).await)? else { return Ok(None) };
-    let old = withhold_for(definition, definition.image(&row, ""))?;
-    match record::team_of(definition, &old, team) {
-        // As of a row that is not there. A hook cannot answer that of a delete.
-        Err(refused @ Refused::OtherTeam { .. }) if kind == Kind::Update => {
-            observe::other_team(&refused);
-            Err(DbErr::RecordNotUpdated)
+    let rows = withhold_for(definition, db.query_all(&select).await)?;
+    withhold_for(definition, record::only_row(definition, &rows, team)).map_err(|error| {
+        match Refused::of(&error) {
+            // As of a row that is not there. A hook cannot answer that of a delete.
+            Some(refused @ Refused::OtherTeam { .. }) if kind == Kind::Update => {
+                observe::other_team(refused);
+                DbErr::RecordNotUpdated
+            }
+            _ => error,
         }
-        Err(refused) => Err(refused.into()),
-        Ok(_) => Ok(Some(old)),
-    }
+    })
 }
 
 /// Tells the database the team, before each save: the application's transaction may be a new one, and a savepoint that
@@ -389,9 +389,13 @@ async fn new_row<C: ConnectionTrait>(
     key: &[Value],
     db: &C,
 ) -> Result<RowImage, DbErr> {
-    let row = db.query_one(&definition.select_row(key)).await?;
-    let row = row.ok_or(Refused::UnexpectedRow { object_type: definition.object_type() })?;
-    definition.image(&row, "")
+    let object_type = definition.object_type();
+    let rows = db.query_all(&definition.select_row(key)).await?;
+    match rows.as_slice() {
+        [] => Err(Refused::UnexpectedRow { object_type }.into()),
+        [row] => definition.image(row, ""),
+        _ => Err(Refused::SeveralRows { object_type }.into()),
+    }
 }
 
 /// Writes the events of a save, and answers what consumers have yet to see of them.

@@ -69,6 +69,16 @@ pub enum Finding {
         /// The column.
         column: &'static str,
     },
+    /// The model's key is not known to be that of one row: no primary key or unique index is on columns of it alone, or other
+    /// tables inherit from the table. A save whose key is that of several rows is refused.
+    NoUniqueKey {
+        /// The model's object type.
+        object_type: &'static str,
+        /// The table.
+        table: String,
+        /// The columns of the model's key.
+        columns: Vec<&'static str>,
+    },
     /// The database itself changes or deletes rows of this table when another row goes or gets another key. No event
     /// tells of it.
     UnseenChange {
@@ -235,6 +245,12 @@ impl fmt::Display for Finding {
                 f,
                 "the column `{column}` of `{object_type}` is missing in `{table}`: add it, or take it out of the model"
             ),
+            Self::NoUniqueKey { object_type, table, columns } => write!(
+                f,
+                "two rows of `{table}` may have the same key of `{object_type}` ({0}), and a save of either is then refused: make ({0}) \
+                 a primary key or a unique index of `{table}`, or the model's key the one that the table has; rows of tables that inherit from it count as well",
+                columns.join(", ")
+            ),
             Self::UnseenChange { table, foreign_key, columns, parent, rule } => {
                 f.write_str("the foreign key ")?;
                 if let Some(name) = foreign_key {
@@ -269,7 +285,7 @@ impl Events {
     /// Compares the database with the tracked models that are registered, and lists what it changes unseen.
     ///
     /// It only reads, needs no special rights, and asks a few questions however many models there are. Found are tables
-    /// and columns that are missing, foreign keys by which the database itself changes what would be recorded,
+    /// and columns that are missing, keys that may be those of several rows, foreign keys by which the database itself changes what would be recorded,
     /// guards of the `events` table that do not hold, fields of the latest 200 events that their models no longer have, a connection, column or database that loses text, and on PostgreSQL
     /// what lets a team see or write what is of another (see the module `security`). Not found are triggers and rules of tracked tables, and other programs.
     ///
@@ -405,7 +421,13 @@ fn missing(catalog: &Catalog, table: usize, definition: &Definition) -> Vec<Find
     }
     let missing =
         recorded_columns(definition).into_iter().filter(|column| !catalog.has_column(table, column));
-    missing.map(|column| Finding::MissingColumn { object_type, table: name.clone(), column }).collect()
+    let mut findings: Vec<_> =
+        missing.map(|column| Finding::MissingColumn { object_type, table: name.clone(), column }).collect();
+    if !catalog.is_unique(table, definition.key_columns()) {
+        let columns = definition.key_columns().to_vec();
+        findings.push(Finding::NoUniqueKey { object_type, table: name, columns });
+    }
+    findings
 }
 
 /// The columns that an event is made of: key, team and tracked fields.

@@ -15,6 +15,7 @@ tests::conformance! {
     a_complete_database_is_clean,
     what_is_missing_is_named,
     cascades_into_tracked_tables_are_listed,
+    keys_that_may_be_of_several_rows_are_named,
     models_that_are_not_registered_may_be_passed,
     few_statements_for_any_number_of_models,
     schemas_and_search_paths_count,
@@ -179,6 +180,60 @@ async fn cascades_into_tracked_tables_are_listed(db: Arc<TestDb>) {
     );
 }
 
+async fn keys_that_may_be_of_several_rows_are_named(db: Arc<TestDb>) {
+    with_tables(&db, PARCELS).await;
+    let log = events(&db.db).await;
+    let is_named = async |create: &str| {
+        let drop =
+            if create.contains("VIEW") { "DROP TABLE parcels" } else { "DROP TABLE IF EXISTS parcels" };
+        run(&db.db, &[drop]).await;
+        for sql in create.split("; ") {
+            run(&db.db, &[sql]).await;
+        }
+        let report = log.verify().await.unwrap();
+        let named =
+            Finding::NoUniqueKey { object_type: "parcel", table: "parcels".into(), columns: vec!["id"] };
+        assert_eq!(named.severity(), Severity::Error);
+        let named = report.findings().contains(&named);
+        assert_eq!(findings(&report).len(), usize::from(named), "{create}: {report}");
+        named
+    };
+    let columns = "id int, shelf_id int, carrier_id int, label varchar(20)";
+    assert!(is_named(&format!("CREATE TABLE parcels ({columns})")).await);
+    assert!(is_named(&format!("CREATE TABLE parcels ({columns}, PRIMARY KEY (shelf_id, id))")).await);
+    assert!(!is_named(&format!("CREATE TABLE parcels ({columns}, PRIMARY KEY (id))")).await);
+    assert!(!is_named(&format!("CREATE TABLE parcels ({columns}, UNIQUE (id))")).await);
+    // Each of another name: a connection of SQLite's may not have heard yet that an index went with its table.
+    let indexed = |index: &str| format!("CREATE TABLE parcels ({columns}); CREATE {index}");
+    assert!(is_named(&indexed("INDEX by_id ON parcels (id)")).await);
+    assert!(!is_named(&indexed("UNIQUE INDEX only_id ON parcels (id)")).await);
+    assert!(is_named(&indexed("UNIQUE INDEX by_both ON parcels (shelf_id, id)")).await);
+    let backend = db.db.get_database_backend();
+    if backend != DbBackend::MySql {
+        assert!(is_named(&indexed("UNIQUE INDEX some_ids ON parcels (id) WHERE shelf_id = 1")).await);
+        assert!(is_named(&indexed("UNIQUE INDEX by_other ON parcels (abs(id))")).await);
+    }
+    if backend == DbBackend::Postgres {
+        let keyed = format!("CREATE TABLE parcels ({columns}, PRIMARY KEY (id))");
+        assert!(!is_named(&indexed("UNIQUE INDEX more_than_id ON parcels (id) INCLUDE (shelf_id)")).await);
+        assert!(is_named(&format!("{keyed}; CREATE TABLE old_parcels () INHERITS (parcels)")).await);
+        run(&db.db, &["DROP TABLE parcels CASCADE"]).await;
+        assert!(
+            !is_named(&format!(
+                "{keyed} PARTITION BY RANGE (id); CREATE TABLE parcels_1 PARTITION OF parcels DEFAULT"
+            ))
+            .await
+        );
+    }
+    // Of a view the catalog says nothing.
+    assert!(
+        !is_named(&format!(
+            "CREATE TABLE all_parcels ({columns}); CREATE VIEW parcels AS SELECT * FROM all_parcels"
+        ))
+        .await
+    );
+}
+
 async fn models_that_are_not_registered_may_be_passed(db: Arc<TestDb>) {
     with_tables(&db, PARCELS).await;
     let fields = vec![Field::new("name"), Field::new("slogan")];
@@ -201,12 +256,12 @@ async fn few_statements_for_any_number_of_models(db: Arc<TestDb>) {
     let events = events(&pool).await;
     seen.store(0, Ordering::Relaxed);
     events.verify().await.unwrap();
-    // Columns, foreign keys, guards, and on servers character sets; on MariaDB the guards' part that privileges are.
+    // Columns, foreign keys, unique keys, guards, and on servers character sets; on MariaDB the guards' part that privileges are.
     // On PostgreSQL policies, on tables of ours. The latest events.
     let statements = match db.db.get_database_backend() {
-        DbBackend::MySql => 6,
-        DbBackend::Postgres => 7,
-        _ => 4,
+        DbBackend::MySql => 7,
+        DbBackend::Postgres => 8,
+        _ => 5,
     };
     assert_eq!(seen.load(Ordering::Relaxed), statements);
     pool.close().await.unwrap();

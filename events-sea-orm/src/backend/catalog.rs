@@ -1,4 +1,4 @@
-//! What the database's catalog says of tables: two statements, however many tables.
+//! What the database's catalog says of tables: three statements, however many tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,8 @@ pub(crate) struct Catalog {
     pub(crate) backend: DbBackend,
     columns: BTreeMap<usize, Vec<String>>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// The columns of what is unique in each table, by its name; of views there is nothing.
+    unique: BTreeMap<usize, BTreeMap<String, Vec<String>>>,
 }
 
 /// A foreign key whose rules change rows of the table that has it.
@@ -54,7 +56,8 @@ impl Action {
 impl Catalog {
     pub(crate) async fn read(db: &impl ConnectionTrait, tables: &[TableName<'_>]) -> Result<Self, DbErr> {
         let backend = db.get_database_backend();
-        let mut catalog = Self { backend, columns: BTreeMap::new(), foreign_keys: Vec::new() };
+        let mut catalog =
+            Self { backend, columns: BTreeMap::new(), foreign_keys: Vec::new(), unique: BTreeMap::new() };
         for row in db.query_all_raw(select_columns(backend, tables)).await? {
             catalog.columns.entry(place(&row)?).or_default().push(row.try_get("", "column_name")?);
         }
@@ -62,6 +65,9 @@ impl Catalog {
             catalog.add_column_of_key(&row)?;
         }
         catalog.foreign_keys.retain(|key| key.on_delete.is_some() || key.on_update.is_some());
+        for row in db.query_all_raw(select_unique(backend, tables)).await? {
+            catalog.add_column_of_unique(&row)?;
+        }
         Ok(catalog)
     }
 
@@ -82,6 +88,27 @@ impl Catalog {
             }),
         }
         Ok(())
+    }
+
+    /// One row for each column of what is unique; one without a name for a table that has nothing of the kind.
+    fn add_column_of_unique(&mut self, row: &QueryResult) -> Result<(), DbErr> {
+        if row.try_get::<String>("", "kind")?.eq_ignore_ascii_case("VIEW") {
+            return Ok(());
+        }
+        let unique = self.unique.entry(place(row)?).or_default();
+        if let Some(name) = row.try_get::<Option<String>>("", "name")? {
+            // An expression has no name: it is none of a key's columns.
+            let column: Option<String> = row.try_get("", "column_name")?;
+            unique.entry(name).or_default().push(column.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    /// Whether no two rows of this table can have the same values in these columns, as far as that is known.
+    pub(crate) fn is_unique(&self, table: usize, key: &[&str]) -> bool {
+        let is_in_key = |column: &String| key.iter().any(|other| self.is_same_column(column, other));
+        let Some(unique) = self.unique.get(&table) else { return true };
+        unique.values().any(|columns| columns.iter().all(is_in_key))
     }
 
     pub(crate) fn has_table(&self, table: usize) -> bool {
@@ -178,6 +205,45 @@ fn select_foreign_keys(backend: DbBackend, tables: &[TableName<'_>]) -> Statemen
     }
 }
 
+/// One row for each column of each primary key and unique index, and one at least for each table. A table from which others
+/// inherit has nothing that is unique: their rows are rows of it, and not in its indexes.
+fn select_unique(backend: DbBackend, tables: &[TableName<'_>]) -> Statement {
+    match backend {
+        DbBackend::Postgres => from_json(
+            backend,
+            tables,
+            &format!(
+                "SELECT w.n, 'TABLE' AS kind, i.indexrelid::text AS name, a.attname::text AS column_name FROM {POSTGRES_TABLES} \
+                 LEFT JOIN pg_catalog.pg_index i ON i.indrelid = r.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
+                 AND NOT (t.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_catalog.pg_inherits h WHERE h.inhparent = r.oid)) \
+                 LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) ON k.place <= i.indnkeyatts \
+                 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum = k.attnum \
+                 WHERE t.relkind IN ('r', 'p')"
+            ),
+        ),
+        DbBackend::MySql => mysql(
+            tables,
+            "SELECT w.n AS n, CAST(c.TABLE_TYPE AS CHAR) AS kind, CAST(i.INDEX_NAME AS CHAR) AS name, \
+             CAST(i.COLUMN_NAME AS CHAR) AS column_name FROM information_schema.TABLES c \
+             LEFT JOIN information_schema.STATISTICS i ON i.TABLE_SCHEMA = {schema} AND i.TABLE_NAME = c.TABLE_NAME \
+             AND CAST(i.TABLE_NAME AS BINARY) = CAST(c.TABLE_NAME AS BINARY) AND i.NON_UNIQUE = 0",
+            "n",
+        ),
+        _ => from_json(
+            backend,
+            tables,
+            &format!(
+                "WITH w AS (SELECT w.key AS n, w.t, w.s FROM {SQLITE_TABLES}) \
+                 SELECT w.n, l.type AS kind, NULL AS name, NULL AS column_name FROM w CROSS JOIN pragma_table_list l \
+                 WHERE l.name = w.t COLLATE NOCASE AND (w.s IS NULL OR l.schema = w.s COLLATE NOCASE) AND l.type = 'table' \
+                 UNION ALL SELECT w.n, 'table', ' ', c.name FROM w CROSS JOIN pragma_table_xinfo(w.t, w.s) c WHERE c.pk > 0 \
+                 UNION ALL SELECT w.n, 'table', i.name, c.name FROM w CROSS JOIN pragma_index_list(w.t, w.s) i \
+                 CROSS JOIN pragma_index_info(i.name, w.s) c WHERE i.\"unique\" AND NOT i.partial"
+            ),
+        ),
+    }
+}
+
 /// A name without a schema is looked up as the connection's search path says.
 const POSTGRES_TABLES: &str = "json_to_recordset($1::text::json) AS w(n bigint, schema text, \"table\" text) \
      CROSS JOIN LATERAL (SELECT to_regclass(concat(quote_ident(w.schema) || '.', quote_ident(w.\"table\")))::oid AS oid) r \
@@ -191,14 +257,20 @@ fn from_json(backend: DbBackend, tables: &[TableName<'_>], sql: &str) -> Stateme
     Statement::from_sql_and_values(backend, sql, [as_json(tables.iter().enumerate())])
 }
 
+/// What stands for the schema in a SELECT for `mysql`.
+const SCHEMA: &str = "{schema}";
+
 /// One part for each schema: MariaDB opens the tables of one schema if a constant names it, else those of all.
 fn mysql(tables: &[TableName<'_>], select: &str, order: &str) -> Statement {
     let schemas: BTreeSet<Option<&str>> = tables.iter().map(|table| table.schema).collect();
     let (mut parts, mut values) = (Vec::new(), Vec::new());
     for schema in schemas {
+        let named = select.matches(SCHEMA).flat_map(|_| schema.map(Value::from));
+        values.extend(named);
         values.push(as_json(tables.iter().enumerate().filter(|(_, table)| table.schema == schema)));
         values.extend(schema.map(Value::from));
         let schema = if schema.is_some() { "?" } else { "DATABASE()" };
+        let select = select.replace(SCHEMA, schema);
         // Names of tables are compared as the server compares them.
         parts.push(format!(
             "{select} JOIN JSON_TABLE(?, '$[*]' COLUMNS (n BIGINT PATH '$.n', t VARCHAR(64) CHARACTER SET utf8mb4 PATH '$.table')) w \

@@ -37,7 +37,7 @@ pub(super) async fn update(
     update.from(LOCKED);
     let keys = call.definition.key_exprs().zip(call.definition.old_key_exprs(LOCKED));
     let is_locked = keys.map(|(key, locked)| key.eq(locked));
-    update.cond_where(is_locked.fold(Condition::all().add(few), Condition::add));
+    update.cond_where(is_locked.fold(Condition::all().add(few).add(of_team(call)), Condition::add));
     update.returning(call.definition.returning_with_old(call.is_whole()));
     let answer = send(call, locked, update).await?;
     let both = |row: QueryResult| {
@@ -48,7 +48,21 @@ pub(super) async fn update(
         }
         Ok((old, call.row(image, row)))
     };
-    written(call, answer.into_iter().map(both).collect())
+    let rows: Result<Vec<(RowImage, Row)>, DbErr> = answer.into_iter().map(both).collect();
+    // They come in key order. Of two rows of one key nobody knows which was which.
+    let are_one = |rows: &[(RowImage, Row)]| rows[0].0.has_key(&rows[1].0.key);
+    match rows {
+        Ok(rows) if rows.windows(2).any(are_one) => {
+            Err(Refused::SeveralRows { object_type: call.definition.object_type() }.into())
+        }
+        rows => written(call, rows),
+    }
+}
+
+/// The condition that a row which has the key of a locked one is of the same team: the key may be that of others too.
+fn of_team(call: &Call<'_>) -> Condition {
+    let team = call.definition.is_of_team(&call.txn.team_scope(), call.txn.backend());
+    team.unwrap_or_else(Condition::all)
 }
 
 /// Deletes the rows that match, if it can be done at once: what they were, in key order.
@@ -59,7 +73,7 @@ pub(super) async fn delete(call: &Call<'_>, filter: &Filter) -> Result<Option<Ve
     let key = Expr::tuple(call.definition.key_exprs());
     let mut delete = Query::delete();
     delete.from_table(call.definition.table_ref());
-    delete.cond_where(Condition::all().add(few).add(key.in_subquery(locked_keys)));
+    delete.cond_where(Condition::all().add(few).add(of_team(call)).add(key.in_subquery(locked_keys)));
     delete.returning(call.definition.returning(call.is_whole()));
     let answer = send(call, locked, delete).await?;
     written(call, call.rows(answer))

@@ -230,7 +230,11 @@ fn pairs(call: &Call<'_>, old: Vec<Row>, new: Vec<Row>) -> Result<Vec<(RowImage,
     if old.len() != new.len() {
         return Err(unexpected());
     }
+    let count = new.len();
     let mut by_object = by_object(definition, new);
+    if by_object.len() < count {
+        return Err(Refused::SeveralRows { object_type: definition.object_type() }.into());
+    }
     let pair = |old: Row| {
         let new = by_object.remove(&definition.object_id(&old.image.key)).ok_or_else(unexpected)?;
         Ok((old.image, new))

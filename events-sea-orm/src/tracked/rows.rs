@@ -315,14 +315,17 @@ impl Definition {
         }
         let mut old = self.of_row(self.select_old(), key);
         old.lock(LockType::NoKeyUpdate);
+        let mut update = update.clone();
         if let TeamSource::Column(column) = self.team {
             let column = self.rows.col(column);
-            old.and_where(match team {
+            let of_team = match team {
                 Some(team) => column.cast_as("text").eq(team),
                 None => column.is_not_null(),
-            });
+            };
+            old.and_where(of_team.clone());
+            // In the update as well: the key may be that of other rows too.
+            update.and_where(of_team);
         }
-        let mut update = update.clone();
         update.from(TableRef::SubQuery(old.into(), "__old".into()));
         update.returning(self.returning_with_old(true));
         Some(update)

@@ -67,8 +67,8 @@ impl EventTransaction {
         statement: Statement,
         doubt: Doubt,
     ) -> Result<Reply, DbErr> {
-        let reply = self.send(busy, Verb::QueryOne, both).await?;
-        let Reply::One(Some(row)) = &reply else {
+        let reply = self.send(busy, Verb::QueryAll, both).await?;
+        let Some(row) = reply.first() else {
             return self.tracked_write(busy, announced, verb, statement, doubt).await;
         };
         let old = announced[0].definition.image(row, OLD);
@@ -76,7 +76,7 @@ impl EventTransaction {
             Ok(old) => self.record_reply(&announced, &[Some(old)], &reply),
             Err(error) => Err(error),
         };
-        self.settle(recorded, doubt).map(|()| reply)
+        self.settle(recorded, doubt).map(|()| reply.of(verb))
     }
 
     /// Reads the old rows under lock, sends the statement, and records what changed: one step under the gate.
@@ -149,6 +149,11 @@ impl EventTransaction {
         statement: Statement,
         doubt: Doubt,
     ) -> Result<Reply, DbErr> {
+        // All rows of an update are asked for, or nobody would learn of a second one.
+        let asked = match (announced[0].kind, verb) {
+            (Kind::Update, Verb::QueryOne) => Verb::QueryAll,
+            _ => verb,
+        };
         let plain =
             (announced[0].kind == Kind::Insert).then(|| on_conflict::plain_insert(&statement)).flatten();
         let reply = match plain {
@@ -164,7 +169,7 @@ impl EventTransaction {
                     answer => answer?,
                 }
             }
-            None => self.send(busy, verb, statement).await?,
+            None => self.send(busy, asked, statement).await?,
         };
         let recorded = match (&reply, announced.as_slice()) {
             (Reply::Executed(result), [first, ..]) if first.kind != Kind::Delete => {
@@ -182,7 +187,7 @@ impl EventTransaction {
             }
             _ => self.record_reply(&announced, &old_rows, &reply),
         };
-        self.settle(recorded, doubt).map(|()| reply)
+        self.settle(recorded, doubt).map(|()| reply.of(verb))
     }
 
     /// To whom it does not belong, a row of another team is not there: the save answers what it answers of a missing row,
@@ -218,12 +223,8 @@ impl EventTransaction {
         let mut select = announcement.definition.select_row(key);
         backend::lock_rows(&mut select, self.unit.backend, lock);
         let statement = StatementBuilder::build(&select, &self.unit.backend);
-        let Reply::One(Some(row)) = self.send(busy, Verb::QueryOne, statement).await? else {
-            return Ok(None);
-        };
-        let old = announcement.definition.image(&row, "")?;
-        record::team_of(announcement.definition(), &old, &self.team_scope())?;
-        Ok(Some(old))
+        let rows = self.query_own(busy, statement).await?;
+        record::only_row(announcement.definition(), &rows, &self.team_scope())
     }
 
     /// Records what a reply says of the rows that were written.
@@ -250,6 +251,9 @@ impl EventTransaction {
             }
             Kind::Update => {
                 let Some(new) = rows.first() else { return Ok(()) };
+                if rows.len() > 1 {
+                    return Err(several(first));
+                }
                 // The old row was found by the announced key. Not compared with that: to a database 'en' may be 'EN'.
                 let old = old_rows[0]
                     .as_ref()
@@ -314,4 +318,9 @@ fn announcement_of<'a>(announced: &'a [Announcement], row: &RowImage) -> Result<
 
 pub(super) fn unexpected(announcement: &Announcement) -> DbErr {
     Refused::UnexpectedRow { object_type: announcement.definition().object_type() }.into()
+}
+
+/// More rows were updated than the one that was announced.
+fn several(announcement: &Announcement) -> DbErr {
+    Refused::SeveralRows { object_type: announcement.definition().object_type() }.into()
 }

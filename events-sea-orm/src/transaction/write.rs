@@ -55,6 +55,23 @@ impl Reply {
             Self::All(rows) => rows.len() as u64,
         }
     }
+
+    /// The first row of an answer.
+    pub(super) fn first(&self) -> Option<&QueryResult> {
+        match self {
+            Self::Executed(_) => None,
+            Self::One(row) => row.as_ref(),
+            Self::All(rows) => rows.first(),
+        }
+    }
+
+    /// The reply to this verb, where all rows were asked for in place of one.
+    pub(super) fn of(self, verb: Verb) -> Self {
+        match (self, verb) {
+            (Self::All(rows), Verb::QueryOne) => Self::One(rows.into_iter().next()),
+            (reply, _) => reply,
+        }
+    }
 }
 
 impl EventTransaction {

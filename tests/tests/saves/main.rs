@@ -15,6 +15,7 @@ mod guard;
 mod hostile;
 mod known_sql;
 mod sakila;
+mod several_rows;
 mod statements;
 mod strict;
 mod values;
