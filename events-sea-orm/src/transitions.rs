@@ -124,6 +124,7 @@ impl EventConnection {
         let context = self.events().check_context(self.context().clone())?;
         let team = record::team_of(M::definition(), &tracked::said_by(model), context.team_scope())?;
         let object = model.object();
+        object.check().map_err(Refused::from)?;
         let types = [EventType::Created, EventType::Deleted, EventType::Restored];
         let is_of_field = field.recorded_names().fold(Condition::any(), |any, name| {
             any.add(backend::is_state_change_of(self.get_database_backend(), name))

@@ -32,9 +32,9 @@ use crate::{
 /// on an [`EventTransaction`] as part of it; what it writes is no event.
 ///
 /// # Errors
-/// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team than the inbox's. Of everything that
-/// writes: also a [`Refused`] for a user or topic that cannot be stored, or in a unit that can only be rolled back. Else the
-/// database's.
+/// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team than the inbox's, and
+/// [`Refused::Identifier`] for a team, user or topic that cannot be stored. Of everything that writes: also a [`Refused`] in a
+/// unit that can only be rolled back. Else the database's.
 ///
 /// # Examples
 /// ```no_run
@@ -89,7 +89,7 @@ impl List {
     /// # Errors
     /// See [`Inbox`].
     pub async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<notification::Model>, DbErr> {
-        self.inbox.check_team(db)?;
+        self.inbox.check(db)?;
         let find = notification::Entity::find().filter(self.of);
         let mut list = find.order_by_desc(notification::Column::Id).limit(self.limit).all(db).await?;
         self.inbox.make_ids_whole(&mut list, db).await?;
@@ -150,7 +150,7 @@ impl Inbox {
     /// # Errors
     /// See [`Inbox`].
     pub async fn unread_count(&self, db: &impl ConnectionTrait) -> Result<u64, DbErr> {
-        self.check_team(db)?;
+        self.check(db)?;
         notification::Entity::find().filter(self.own_unread()).count(db).await
     }
 
@@ -163,7 +163,7 @@ impl Inbox {
         db: &impl ConnectionTrait,
     ) -> Result<BTreeMap<Option<String>, u64>, DbErr> {
         use notification::Column;
-        self.check_team(db)?;
+        self.check(db)?;
         let select = notification::Entity::find()
             .select_only()
             .column(Column::ObjectType)
@@ -237,7 +237,7 @@ impl Inbox {
     /// # Errors
     /// See [`Inbox`].
     pub async fn preferences(&self, db: &impl ConnectionTrait) -> Result<Vec<preference::Model>, DbErr> {
-        self.check_team(db)?;
+        self.check(db)?;
         preference::Entity::find().filter(self.own_preferences()).all(db).await
     }
 
@@ -283,6 +283,7 @@ impl Inbox {
         topic: &Topic,
     ) -> Result<bool, DbErr> {
         use preference::Column;
+        check_topic(topic)?;
         let unit = db.into().open().await?;
         let condition = self
             .own_preferences()
@@ -307,13 +308,9 @@ impl Inbox {
     }
 
     /// Refuses what cannot be stored, and another team's inbox.
-    fn check(&self, txn: &EventTransaction) -> Result<(), Refused> {
+    fn check<C: ConnectionTrait>(&self, db: &C) -> Result<(), Refused> {
         check_identifier("team", &self.team_id)?;
         check_identifier("user", &self.user_id)?;
-        self.check_team(txn)
-    }
-
-    fn check_team<C: ConnectionTrait>(&self, db: &C) -> Result<(), Refused> {
         team::check_named(db, &self.team_id, || ObjectRef::new("inbox", &self.user_id))
     }
 }

@@ -224,11 +224,12 @@ impl Messages {
     /// Reads them. Whichever they are, they come in the order in which they were posted.
     ///
     /// # Errors
-    /// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team than the thread's; else the
-    /// database's.
+    /// [`Refused::OtherTeam`] on an `EventConnection` or `EventTransaction` of another team than the thread's;
+    /// [`Refused::Identifier`] for a thread that cannot be stored; else the database's.
     pub async fn all(self, db: &impl ConnectionTrait) -> Result<Vec<message::Model>, DbErr> {
         use message::Column;
         check_team(db, &self.key)?;
+        self.key.check()?;
         let thread = Query::select()
             .column(thread::Column::Id)
             .from(thread::Entity)

@@ -4,6 +4,7 @@ mod analytics;
 mod consumers;
 mod feed;
 mod notifications;
+mod nul;
 mod sakila_thread;
 mod testing;
 mod threads;
