@@ -39,10 +39,10 @@ use std::{
     ops::RangeInclusive,
 };
 
-use events_core::{Event, ObjectRef};
+use events_core::{Event, ObjectRef, error::check_identifier};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityName, EntityTrait, ExprTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement, StatementBuilder,
+    FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Statement, StatementBuilder, Value,
     prelude::Date,
     sea_query::{Expr, InsertStatement, OnConflict, Query},
 };
@@ -200,6 +200,12 @@ pub struct Total {
     pub count: i64,
 }
 
+/// Refuses days that the database does not hold.
+fn check_days(backend: DbBackend, days: &RangeInclusive<Date>) -> Result<(), Refused> {
+    let ends = [Value::from(*days.start()), Value::from(*days.end())];
+    backend::years::check(backend, &ends, |place| format!("the {} of the days", ["first", "last"][place]))
+}
+
 /// The counts of a team, if the connection may read them.
 fn of_days<C: ConnectionTrait>(
     db: &C,
@@ -209,6 +215,8 @@ fn of_days<C: ConnectionTrait>(
     use daily_count::Column;
     let team = team.to_string();
     team::check_named(db, &team, || ObjectRef::new("daily count", days.start()))?;
+    check_identifier("team", &team)?;
+    check_days(db.get_database_backend(), days)?;
     Ok(Condition::all().add(Column::TeamId.eq(team)).add(Column::Day.between(*days.start(), *days.end())))
 }
 

@@ -19,6 +19,7 @@ pub(crate) mod threads;
 pub(crate) mod tokens;
 pub(crate) mod watch;
 pub(crate) mod words;
+pub(crate) mod years;
 
 #[cfg(feature = "stream")]
 pub(crate) use self::watch::loses_its_place;

@@ -173,6 +173,11 @@ pub enum Refused {
     /// A nested unit of work is open.
     #[error("a nested unit of work is open: commit it or roll it back first")]
     NestedOpen,
+    /// An isolation level for a nested unit of work. It is the whole transaction's, and set before its first statement.
+    #[error(
+        "a nested unit of work has the isolation level of the unit around it: name it where that begins, by `begin_with_config(..)` on an `EventConnection`"
+    )]
+    NestedIsolation,
     /// Changing the schema inside a unit of work.
     #[error(
         "a unit of work does not change the schema or control transactions: MariaDB would commit it silently; do it outside"
@@ -214,6 +219,14 @@ pub enum Refused {
         /// The model's object type.
         object_type: &'static str,
     },
+    /// An upsert whose `OnConflict` is for a unique index of some rows alone, by `target_and_where` or the like.
+    #[error(
+        "an `on_conflict` of `{object_type}` has a condition (`target_and_where`), and which rows are in a unique index of some rows alone only the database knows: insert without `on_conflict`, in a nested `begin()`, and update the row that is there where `DbErr::sql_err()` is a `UniqueConstraintViolation`"
+    )]
+    ConflictCondition {
+        /// The model's object type.
+        object_type: &'static str,
+    },
     /// Two rows of one upsert that would meet each other.
     #[error("two rows of one upsert of `{object_type}` have the same conflict columns: leave one")]
     RepeatedRow {
@@ -245,6 +258,14 @@ pub enum Refused {
     UnexpectedRow {
         /// The model's object type.
         object_type: &'static str,
+    },
+    /// A date or time that the database does not hold, or that no event may have. Nothing was sent.
+    #[error("{what} is a date or time out of range: it can be of the years {first} to 9999")]
+    DateOutOfRange {
+        /// Where it was found, such as the place of a value among those of its statement.
+        what: String,
+        /// The first year that is held.
+        first: i32,
     },
     /// The key of a save of one row is that of several in its table, which has no unique key on these columns alone.
     ///

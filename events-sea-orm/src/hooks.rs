@@ -2,12 +2,12 @@
 
 use events_core::TeamScope;
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable,
+    ActiveModelTrait, ActiveValue, ConnectionTrait, DbBackend, DbErr, EntityTrait, IdenStatic, Iterable,
     PrimaryKeyToColumn, Value,
 };
 
 use crate::{
-    adoption,
+    adoption, backend,
     connection::EventConnection,
     error::Refused,
     record::{self, SaveOptions, Sizes},
@@ -125,6 +125,7 @@ where
     if scope::is_active() {
         let mut key = tracked::key_of(&active);
         check_values(&active, definition, kind)?;
+        check_years(&active, definition, db.get_database_backend())?;
         check_key(&active, definition, kind, &key)?;
         if key.is_none() && makes_team(definition, kind, &scope::team(definition)?) {
             key = set_key(&mut active, scope::draw_team_key(definition, db).await?);
@@ -166,6 +167,7 @@ where
 {
     let (definition, key) = (Model::<A>::definition(), tracked::key_of(active));
     check_values(active, definition, kind)?;
+    check_years(active, definition, txn.backend())?;
     check_key(active, definition, kind, &key)?;
     check_team(active, definition, kind, &key, txn)?;
     let sizes = sizes_of(active, definition, kind);
@@ -225,6 +227,24 @@ pub(crate) fn check_values<A: ActiveModelTrait>(
     for column in <A::Entity as EntityTrait>::Column::iter() {
         if let ActiveValue::Set(value) = active.get(column) {
             check_value(definition, column.as_str(), &value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a date or time that the database does not hold, of the row or in its key.
+pub(crate) fn check_years<A: ActiveModelTrait>(
+    active: &A,
+    definition: &Definition,
+    backend: DbBackend,
+) -> Result<(), Refused> {
+    if backend != DbBackend::MySql {
+        return Ok(());
+    }
+    for column in <A::Entity as EntityTrait>::Column::iter() {
+        if let ActiveValue::Set(value) | ActiveValue::Unchanged(value) = active.get(column) {
+            let what = |_| format!("`{}` of `{}`", column.as_str(), definition.object_type());
+            backend::years::check(backend, [&value], what)?;
         }
     }
     Ok(())

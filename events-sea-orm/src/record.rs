@@ -5,7 +5,7 @@ mod size;
 
 use std::{borrow::Cow, sync::Arc};
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, DurationRound, TimeDelta, Utc};
 use events_core::{
     Context, Event, EventType, NewEvent, ObjectRef, TeamScope,
     error::{check_identifier, check_object_id},
@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{payload::Payloads, size::Sizes};
 use crate::{
+    backend::years::OF_EVENTS,
     error::{Refused, UndeclaredTransition},
     tracked::{Definition, RowImage, TeamSource, team_text},
     value,
@@ -271,6 +272,11 @@ pub(crate) fn emitted(
         field: "event_data".to_owned(),
         source,
     })?;
+    let occurred_at = new.occurred_at.map_or_else(now, cut);
+    if !OF_EVENTS.contains(&occurred_at.year()) {
+        let what = format!("`occurred_at` of `{event_type}`");
+        return Err(Refused::DateOutOfRange { what, first: *OF_EVENTS.start() });
+    }
     Ok(Event {
         id: Uuid::now_v7(),
         team_id,
@@ -280,7 +286,7 @@ pub(crate) fn emitted(
         unit_id,
         event_data: new.event_data,
         context: stored_context,
-        occurred_at: new.occurred_at.map_or_else(now, cut),
+        occurred_at,
     })
 }
 

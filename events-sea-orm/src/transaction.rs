@@ -69,7 +69,10 @@ use crate::{
 ///
 /// A database error, a write that was dropped half way, or a failing consumer *poisons* it: it sends nothing more and
 /// `commit` refuses. What may fail goes into a nested [`begin`](sea_orm::TransactionTrait::begin), whose rollback leaves the
-/// parent healthy.
+/// parent healthy; an isolation level for it is refused, since that is the whole transaction's.
+///
+/// A stream on it has its connection until it has been read to its end or is dropped: another statement that the code awaits
+/// while it holds the stream open, such as a save of each row, waits for ever. Collect the rows first.
 ///
 /// # Examples
 /// ```no_run

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use events_core::TeamScope;
+use events_core::{TeamScope, error::check_identifier};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, EntityTrait, ExprTrait,
     FromQueryResult, QueryFilter, QueryOrder, QueryTrait, StatementBuilder,
@@ -13,6 +13,7 @@ use sea_orm::{
 use super::{CHUNK, Counted, KEY, daily_count, insert};
 use crate::{
     backend::{self, Lock},
+    error::Refused,
     events::Events,
     store::event,
     transaction::{self, InFlight},
@@ -39,7 +40,12 @@ use crate::{
 /// # Ok(()) }
 /// ```
 pub async fn rebuild(events: &Events, team: Option<&str>, days: RangeInclusive<Date>) -> Result<u64, DbErr> {
-    let options = backend::analytics::rebuild_options(events.pool().get_database_backend());
+    let backend = events.pool().get_database_backend();
+    if let Some(team) = team {
+        check_identifier("team", team).map_err(Refused::from)?;
+    }
+    super::check_days(backend, &days)?;
+    let options = backend::analytics::rebuild_options(backend);
     let scope = team.map_or(TeamScope::All, |team| TeamScope::Team(team.to_owned()));
     let enter = events.enter(&scope)?;
     let txn = transaction::begin(events.pool(), options, enter).await?;

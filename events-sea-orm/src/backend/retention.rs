@@ -36,6 +36,9 @@ pub(crate) async fn assume_mark(
     else {
         return Ok(()); // nothing is as old as that
     };
+    if super::years::check(backend, [&time(backend, until)], |_| String::new()).is_err() {
+        return Ok(()); // nor as this
+    }
     let seq: i64 = match db.query_one_raw(statement(backend, NEWEST, [])).await? {
         Some(row) => row.try_get("", "seq")?,
         None => return Ok(()),

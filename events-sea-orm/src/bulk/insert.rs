@@ -164,6 +164,7 @@ where
     for model in &models {
         let key = tracked::key_of(model);
         hooks::check_values(model, definition, Kind::Insert)?;
+        hooks::check_years(model, definition, txn.backend())?;
         hooks::check_key(model, definition, Kind::Insert, &key)?;
         hooks::check_team(model, definition, Kind::Insert, &key, txn)?;
         let sizes = hooks::sizes_of(model, definition, Kind::Insert);

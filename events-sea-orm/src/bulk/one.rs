@@ -125,6 +125,7 @@ where
         let definition = Model::<A>::definition();
         check_options::<Model<A>>(&self.update.options)?;
         hooks::check_values(&self.active, definition, Kind::Update)?;
+        hooks::check_years(&self.active, definition, txn.backend())?;
         hooks::check_team(&self.active, definition, Kind::Update, &tracked::key_of(&self.active), txn)?;
         // It was compared with the context's just now, and so will the row's be.
         let says_its_team = |column: &'static str| {

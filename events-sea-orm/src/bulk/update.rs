@@ -2,7 +2,7 @@
 
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, DbErr, EntityTrait, IdenStatic, Iterable, QueryFilter,
-    UpdateResult, Value,
+    StatementBuilder, UpdateResult, Value,
     sea_query::{Expr, UpdateStatement},
 };
 
@@ -144,12 +144,13 @@ where
         }
         sizes.check(definition, Kind::Update, None, txn.events().event_limit())?;
         self.filter.check(txn.backend())?;
-        let busy = txn.begin_bulk().await?;
         let mut update = UpdateStatement::new();
         update.table(definition.table_ref());
         for (column, expr) in &self.values {
             update.value(*column, expr.clone());
         }
+        txn.check_years(&StatementBuilder::build(&update, &txn.backend()))?;
+        let busy = txn.begin_bulk().await?;
         let call = Call { txn, busy: &busy, definition, options: &self.options, wanted };
         update_all(&call, &self.filter, update).await
     }

@@ -55,7 +55,12 @@ where
         let text = StatementBuilder::build(&insert, &DbBackend::Sqlite).sql;
         let action = text.split_once(" ON CONFLICT ").map(|(_, action)| action).unwrap_or_default();
         let updates = !action.contains("DO NOTHING");
-        let named = action.strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(names, _)| names);
+        let target = action.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+        // Whether a row that is not there yet would be in such an index nobody can tell but the database.
+        if target.map_or(action, |(_, rest)| rest).trim_start().starts_with("WHERE ") {
+            return Err(Refused::ConflictCondition { object_type });
+        }
+        let named = target.map(|(names, _)| names);
         let columns = match named {
             Some(names) => names
                 .split(',')

@@ -215,6 +215,11 @@ pub async fn mark(db: &DatabaseConnection, wait: Duration) -> Result<bool, DbErr
 pub async fn purge(db: &DatabaseConnection, mut purge: Purge) -> Result<Purged, PurgeError> {
     purge.check()?;
     let backend = db.get_database_backend();
+    if let Some(cut) = purge.cut {
+        let years =
+            backend::years::check(backend, [&time(backend, cut)], |_| "the cut of a purge".to_owned());
+        years.map_err(DbErr::from)?;
+    }
     let known = statement(backend, "SELECT max(id) AS id FROM event_marks", []);
     db.query_one_raw(known).await.map_err(|source| PurgeError::NotInstalled { source })?;
     if let Some(cut) = purge.cut {

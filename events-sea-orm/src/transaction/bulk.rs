@@ -48,6 +48,11 @@ impl EventTransaction {
         withhold_for(definition, self.settle(written, doubt))
     }
 
+    /// Refuses a date or time that the database does not hold.
+    pub(crate) fn check_years(&self, statement: &Statement) -> Result<(), Refused> {
+        guard::check_years(statement)
+    }
+
     /// Refuses a statement of a tracked verb that an expression of the application's made into another.
     pub(crate) fn check_own(&self, statement: &Statement) -> Result<(), Refused> {
         guard::check_values(statement)?;

@@ -16,7 +16,7 @@ use super::{
     untracked::Tally,
     write::{DATABASE_ERROR, Reply, Verb},
 };
-use crate::{typed::downcast_ref, withhold::withhold_at_end};
+use crate::{error::Refused, typed::downcast_ref, withhold::withhold_at_end};
 
 #[async_trait::async_trait]
 impl ConnectionTrait for EventTransaction {
@@ -184,6 +184,9 @@ impl TransactionTrait for EventTransaction {
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<Self, DbErr> {
+        if options.isolation_level.is_some() {
+            return Err(Refused::NestedIsolation.into()); // the database's error would end the unit
+        }
         self.nest(options, None).await
     }
 

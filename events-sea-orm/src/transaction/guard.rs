@@ -67,9 +67,17 @@ pub(super) fn check_untracked(inspected: &Inspected, backend: DbBackend) -> Resu
     Ok(())
 }
 
+/// Refuses a statement with a date or time that the database does not hold, where the driver would lose its place as well.
+pub(crate) fn check_years(statement: &Statement) -> Result<(), Refused> {
+    let values = statement.values.iter().flat_map(|values| &values.0);
+    let what = |place| format!("value {} of a statement", place + 1);
+    backend::years::check(statement.db_backend, values, what)
+}
+
 /// Refuses a statement whose values are not as many as its placeholders, where the driver would lose its place on the
 /// connection, and everything sent on it afterwards would wait for ever.
 pub(crate) fn check_values(statement: &Statement) -> Result<(), Refused> {
+    check_years(statement)?;
     if !backend::counts_values(statement.db_backend) {
         return Ok(());
     }

@@ -88,7 +88,8 @@ pub(crate) async fn send_rows(
     Ok(())
 }
 
-/// Rows of a query on a unit of work. An error among them poisons it, also if it comes once this was dropped.
+/// Rows of a query on a unit of work, whose connection they have until the stream has been read to its end or is dropped: a save
+/// on the unit that is awaited while the stream is open waits for ever. An error among them poisons it, also if it comes once this was dropped.
 pub struct EventStream<'a> {
     rows: HandedOver,
     level: Arc<Level>,

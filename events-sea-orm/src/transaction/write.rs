@@ -105,6 +105,7 @@ impl EventTransaction {
         statement: Statement,
         expected: fn(&DbErr) -> bool,
     ) -> Result<Reply, DbErr> {
+        guard::check_years(&statement)?; // the library's own too
         let (inner, unit, busy) = (Arc::clone(self.inner()?), Arc::clone(&self.unit), Arc::clone(busy));
         let level = Arc::clone(&self.level);
         let enter = self.enter_new_team()?;
@@ -175,6 +176,7 @@ impl EventTransaction {
         let announced = guard::claim(&mut self.level.state().announced, &inspected, &statement);
         self.level.check_writable()?;
         guard::check_never(&inspected, self.unit.backend)?;
+        guard::check_years(&statement)?;
         if inspected.kind != Kind::Unknown {
             guard::check_values(&statement)?; // what adoption lets pass may be several statements
         }

@@ -7,7 +7,7 @@ use events_sea_orm::{
     event,
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, ExprTrait,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait,
     IntoActiveModel, PaginatorTrait, QueryFilter, Set, TransactionTrait,
     sea_query::{Expr, OnConflict, Query},
 };
@@ -39,6 +39,7 @@ tests::conformance! {
     upserts_tell_new_rows_from_changed_ones,
     upserts_that_do_nothing_leave_nothing,
     upserts_that_cannot_be_told_are_refused,
+    upserts_by_an_index_of_some_rows_are_refused,
     upserts_are_true_under_concurrent_writers,
 }
 
@@ -593,6 +594,42 @@ async fn upserts_that_do_nothing_leave_nothing(db: Arc<TestDb>) {
     }
     let rows = price::Entity::find().filter(price::Column::Item.eq(1)).all(&db.db).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.cents).collect::<Vec<_>>(), [10]);
+}
+
+/// Which rows meet in such an index depends on what is in them, and in the row that is inserted.
+async fn upserts_by_an_index_of_some_rows_are_refused(db: Arc<TestDb>) {
+    let (events, connection) = set_up(&db).await;
+    let some = || {
+        let name = OnConflict::column(campaign::Column::Name);
+        name.clone().target_and_where(Expr::cust("status = 'live'")).to_owned()
+    };
+    let backend = db.db.get_database_backend();
+    if backend != DbBackend::MySql {
+        let index = "CREATE UNIQUE INDEX live_names ON campaigns (name) WHERE status = 'live'";
+        db.db.execute_unprepared(index).await.unwrap();
+    }
+    let there = campaign::ActiveModel { api_key: Set("other".to_owned()), ..new_campaign("a") };
+    there.create_with_event(&connection).await.unwrap();
+    let txn = events.begin(context()).await.unwrap();
+    for on_conflict in [
+        some().do_nothing().to_owned(),
+        some().update_column(campaign::Column::Budget).to_owned(),
+        OnConflict::new().target_and_where(Expr::cust("status = 'live'")).do_nothing().to_owned(),
+    ] {
+        let one = campaign::Entity::insert_with_events(new_campaign("a")).on_conflict(on_conflict.clone());
+        let many = campaign::Entity::insert_many_with_events([new_campaign("a")]).on_conflict(on_conflict);
+        for error in [
+            one.exec_without_returning(&txn).await.unwrap_err(),
+            many.exec_without_returning(&txn).await.unwrap_err(),
+        ] {
+            assert!(matches!(refusal(&error), Refused::ConflictCondition { .. }), "{error}");
+            assert!(error.to_string().contains("target_and_where"), "{error}");
+        }
+    }
+    // Nothing was sent, and a row that is in no such index is inserted.
+    new_campaign("a").insert(&txn).await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED"]);
 }
 
 async fn upserts_that_cannot_be_told_are_refused(db: Arc<TestDb>) {

@@ -20,3 +20,4 @@ mod statements;
 mod strict;
 mod values;
 mod writes;
+mod years;

@@ -5,6 +5,7 @@ use futures_util::FutureExt;
 use super::*;
 
 tests::conformance! {
+    an_isolation_level_for_a_nested_unit_is_refused,
     rollback_and_drop_discard_events,
     savepoints_keep_the_events_of_kept_levels,
     parent_waits_for_its_nested_unit,
@@ -677,4 +678,19 @@ async fn busy_commit(db: Arc<TestDb>) {
     writing.rollback().await.unwrap();
     new_campaign("b").create_with_event(&events.connection(context())).await.unwrap();
     assert_eq!(event::Entity::find().count(&pool).await.unwrap(), 1);
+}
+
+async fn an_isolation_level_for_a_nested_unit_is_refused(db: Arc<TestDb>) {
+    let events = set_up(&db).await;
+    let txn = events.begin(context()).await.unwrap();
+    new_campaign("a").insert(&txn).await.unwrap();
+    let level = Some(sea_orm::IsolationLevel::Serializable);
+    let error = txn.begin_with_config(level, None).await.unwrap_err();
+    assert!(matches!(refusal(&error), Refused::NestedIsolation), "{error}");
+    // Nothing was sent, and nothing is open.
+    let nested = txn.begin_with_config(None, None).await.unwrap();
+    new_campaign("b").insert(&nested).await.unwrap();
+    nested.commit().await.unwrap();
+    txn.commit().await.unwrap();
+    assert_eq!(types(&db.log().await), ["CREATED", "CREATED"]);
 }
