@@ -244,9 +244,12 @@ fn select_unique(backend: DbBackend, tables: &[TableName<'_>]) -> Statement {
     }
 }
 
-/// A name without a schema is looked up as the connection's search path says.
+/// A name without a schema is looked up as the connection's search path says. Not by `to_regclass`: that is an error where the
+/// role may not use the schema.
 const POSTGRES_TABLES: &str = "json_to_recordset($1::text::json) AS w(n bigint, schema text, \"table\" text) \
-     CROSS JOIN LATERAL (SELECT to_regclass(concat(quote_ident(w.schema) || '.', quote_ident(w.\"table\")))::oid AS oid) r \
+     CROSS JOIN LATERAL (SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     WHERE c.relname = w.\"table\" AND CASE WHEN w.schema IS NULL THEN n.nspname = ANY (current_schemas(true)) ELSE n.nspname = w.schema END \
+     ORDER BY array_position(current_schemas(true), n.nspname) LIMIT 1) r \
      JOIN pg_catalog.pg_class t ON t.oid = r.oid AND t.relkind IN ('r', 'p', 'v', 'm', 'f')";
 
 /// To ask of a database that is not attached would be an error.

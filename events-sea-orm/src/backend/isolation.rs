@@ -10,6 +10,7 @@ pub(crate) mod policy;
 mod roles;
 pub(crate) mod sql;
 pub(crate) mod tables;
+pub(crate) mod views;
 
 use sea_orm::DbBackend;
 

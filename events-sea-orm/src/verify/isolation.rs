@@ -4,8 +4,10 @@ mod all_teams;
 mod policies;
 mod rights;
 mod tables;
+mod views;
+mod words;
 
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
 
 use sea_orm::{DatabaseConnection, DbErr};
 
@@ -19,6 +21,7 @@ use crate::{
         policy, read_relations, role_of,
         sql::identifier,
         tables::{known_by_policies, read as read_tables},
+        views::read as read_views,
     },
     tracked::Definition,
 };
@@ -76,6 +79,16 @@ pub enum IsolationFinding {
         /// Whether the application can reach it: a partition on which it has no right it can only reach through its parent.
         is_reached: bool,
         /// See above; none for a table without policies, which nobody could use then.
+        mend: Option<String>,
+    },
+    /// The table of events is not on the search path, though policies keep teams apart in this database: nothing of the log can be
+    /// looked at.
+    LogNotFound {
+        /// A table with such policies.
+        table: String,
+        /// The schema of a table of events that has some.
+        schema: Option<String>,
+        /// See above; none where the search path is to be changed.
         mend: Option<String>,
     },
     /// Row-level security is on, and there is no policy for anybody: after a restore without the roles, for one.
@@ -183,14 +196,19 @@ pub enum IsolationFinding {
         /// See above.
         mend: String,
     },
-    /// A view of events, or of a tracked table, reads it as its owner, who sees all teams.
+    /// A view of events, or of a tracked table, reads or writes it as its owner, whom no team stops.
     View {
         /// The view.
         view: String,
         /// The owner.
         owner: String,
-        /// Who may read it.
+        /// Who may read it or write through it.
         role: String,
+        /// Whether it asks a partition of the table, or a parent of it: with the rights that its reader would need to ask as itself,
+        /// the reader could pass the policies of the table.
+        is_of_part: bool,
+        /// The tables and views below it on which the reader has no right: it can use the view no more once that asks as its reader.
+        needs: Vec<String>,
         /// See above.
         mend: String,
     },
@@ -214,7 +232,13 @@ impl IsolationFinding {
             Self::MissingPolicy { .. }
             | Self::OwnedSchema { .. }
             | Self::Right { is_reached: false, .. }
-            | Self::Table { problem: TableProblem::AllTeams { is_named: false }, .. } => Severity::Error,
+            | Self::Table {
+                problem:
+                    TableProblem::AllTeams { is_named: false }
+                    | TableProblem::NoPolicyFor { .. }
+                    | TableProblem::NoUsage { .. },
+                ..
+            } => Severity::Error,
             _ => Severity::Danger,
         }
     }
@@ -230,6 +254,7 @@ impl IsolationFinding {
             Self::PowerfulRole { mend, .. }
             | Self::OwnedTable { mend, .. }
             | Self::NotForced { mend, .. }
+            | Self::LogNotFound { mend, .. }
             | Self::NoPolicy { mend, .. }
             | Self::AllTeamsRole { mend, .. } => mend.clone(),
             Self::OwnedSchema { mend, .. }
@@ -244,119 +269,6 @@ impl IsolationFinding {
             | Self::TeamLeftSet { mend, .. } => Some(mend.clone()),
         };
         mend.filter(|mend| !mend.is_empty())
-    }
-}
-
-impl fmt::Display for IsolationFinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const CONNECT: &str = "connect as the role of `migration::isolation::Roles::app`";
-        match self {
-            Self::Off => f.write_str(
-                "row-level security is off: only the application's own queries keep teams apart; add the steps of \
-                 `migration::isolation`, and see the module `security`",
-            ),
-            Self::NotTheApplication { role, app: Some(app) } => write!(
-                f,
-                "the role `{role}` is connected, which is not the application's role `{app}` nor a member of it: connect as `{app}`, \
-                 or as a login that inherits from it; work for all teams takes its role by itself, named with `all_teams_role`"
-            ),
-            Self::NotTheApplication { role, app: None } => write!(
-                f,
-                "the role `{role}` is connected, which is a superuser or a member of the owner of `events`, so that no policy stops it: \
-                 connect as a role of the application's own that is neither"
-            ),
-            Self::PowerfulRole { role, power, .. } => {
-                write!(f, "the role `{role}` {power}, so that no policy stops the application: {CONNECT}")
-            }
-            Self::OwnedTable { role, owner, table, .. } => {
-                const OWNER: &str = "give our tables another owner, with the steps of `migration::isolation` and `Roles::owner`";
-                let (owns, what) =
-                    if role == owner { ("owns", OWNER) } else { ("can become the owner of", CONNECT) };
-                write!(f, "the role `{role}` {owns} `{table}`, and an owner can let itself see everything: {what}")
-            }
-            Self::OwnedSchema { role, schema, .. } => write!(
-                f,
-                "the role `{role}` owns the schema `{schema}`, or can become its owner, who may drop the tables in it"
-            ),
-            Self::NotForced { table, mend: None, .. } => write!(
-                f,
-                "row-level security is off for `{table}`, which has no policy: make one as that of `events`, or run the steps of \
-                 `migration::isolation`, before it is switched on"
-            ),
-            Self::NotForced { table, is_reached, .. } => {
-                write!(f, "row-level security is off for `{table}`, or does not hold for its owner: switch it on")?;
-                match is_reached {
-                    true => Ok(()),
-                    false => f.write_str("; the application reaches this partition through its parent alone, as it has no right on it"),
-                }
-            }
-            Self::NoPolicies => f.write_str(
-                "row-level security is on for `events`, and no policy is there, so that nobody sees anything: a database that was \
-                 restored before its roles were made is like that. Make the roles, with what `Roles::create_sql` or `events migrate roles` \
-                 prints, then run the steps of `migration::isolation` again, or `events migrate up --app-role ..`, and \
-                 `Roles::team_policies` for your own tables",
-            ),
-            Self::Table { object_type, table, role, problem, is_team, .. } => {
-                write!(f, "of the table `{table}`")?;
-                if let Some(object_type) = object_type {
-                    write!(f, " of `{object_type}`")?;
-                }
-                write!(f, ", which `{role}` may read or write: {problem}")?;
-                match is_team {
-                    true => f.write_str("; of the table of the teams themselves this may be meant"),
-                    false => Ok(()),
-                }
-            }
-            Self::AllTeamsRole { role, problem, .. } => write!(f, "the role `{role}`, named by `all_teams_role`, {problem}"),
-            Self::NotIsolated { table, .. } => {
-                write!(f, "`{table}` is not isolated: run the steps of `migration::isolation` again, now that it is there")
-            }
-            Self::MissingPolicy { table, policy, .. } => {
-                write!(f, "the policy `{policy}` on `{table}` is missing, so nothing is let through: make it again")
-            }
-            Self::AlteredPolicy { table, policy, .. } => {
-                write!(f, "the policy `{policy}` on `{table}` does not say what it should: make it again")
-            }
-            Self::WrongSetting { setting, compared } => write!(
-                f,
-                "the setting `{setting}` is set here, which no policy compares: they compare the setting `{compared}`, so name that \
-                 with `team_setting`, or none"
-            ),
-            Self::OtherSetting { table, policy, setting, .. } => write!(
-                f,
-                "the policy `{policy}` on `{table}` compares the setting `{setting}`, which nobody sets here: name it with \
-                 `team_setting` when `Events` is built, or make the policy again"
-            ),
-            Self::WiderPolicy { table, policy, role, .. } => write!(
-                f,
-                "the policy `{policy}` on `{table}` lets `{role}` see or write more than one team: take it off"
-            ),
-            Self::AllTeams { role } => write!(
-                f,
-                "the role `{role}` sees all teams, whoever asks: {CONNECT}, and let work for all teams take its role for one \
-                 transaction, named with `all_teams_role`"
-            ),
-            Self::NoPolicy { role, .. } => {
-                write!(f, "no policy is for the role `{role}`, which sees and writes nothing: {CONNECT}, or a member that inherits from it")
-            }
-            Self::Right { table, role, right, .. } => {
-                write!(f, "`{role}` has the right {right} on `{table}`, which only its owner should have: take it away")
-            }
-            Self::View { view, owner, role, .. } => write!(
-                f,
-                "the view `{view}` shows `{role}` the rows of all teams, as its owner `{owner}` sees them: let it ask as its \
-                 reader, or take it away"
-            ),
-            Self::TeamLeftSet { setting, .. } => write!(
-                f,
-                "the setting `{setting}` has a value before a team is set, so whoever forgets to set one is of that team: \
-                 reset it, and never set it for a session"
-            ),
-            Self::Pooler => f.write_str(
-                "the statements of a transaction do not reach one session of the database: let the pooler hand out connections \
-                 by the transaction or the session, not by the statement",
-            ),
-        }
     }
 }
 
@@ -431,7 +343,7 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     }
     let relations = read_relations(db).await?;
     if !relations.iter().any(|relation| relation.of == EVENTS) {
-        return Ok(without(Vec::new()));
+        return Ok(without(log_not_found(db, asked.setting).await?.into_iter().collect()));
     }
     let policies = inspect::policies(db, &relations).await?;
     let is_ours = |policy: &Policy| Kind::of_policy(&policy.name).is_some();
@@ -451,7 +363,7 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     };
     let own: Vec<_> = tables::tracked(asked.tracked).chain(known.iter().map(tables::known)).collect();
     let named: Vec<_> = own.iter().map(|own| own.named).collect();
-    let views = inspect::views(db, &relations, &named).await?;
+    let views = read_views(db, &relations, &named).await?;
     let for_all: BTreeSet<_> =
         asked.all_teams_role.into_iter().chain(role_of(&policies, Kind::Delivery)).collect();
     let for_all: Vec<_> = for_all.into_iter().collect();
@@ -461,7 +373,7 @@ pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<C
     findings.extend(found.relations.iter().filter_map(|relation| covered(&found, relation, setting)));
     findings.extend(policies::findings(&found, setting));
     findings.extend(found.rights.iter().filter_map(|right| rights::excess(&found, right)));
-    findings.extend(views.iter().map(view));
+    findings.extend(views.iter().map(views::finding));
     findings.extend(tables::findings(&found, &own, &own_tables, setting, asked.all_teams_role));
     findings.extend(team_left_set(&found.session, setting));
     if let Some(role) = asked.all_teams_role {
@@ -495,6 +407,19 @@ impl IsolationFinding {
     }
 }
 
+/// Whether the log is somewhere else, as policies tell.
+async fn log_not_found(db: &DatabaseConnection, setting: &str) -> Result<Option<IsolationFinding>, DbErr> {
+    let found = inspect::log_elsewhere(db, setting).await?;
+    Ok(found.map(|found| {
+        let schema = found.is_log.then_some(found.schema);
+        let mend = schema
+            .as_ref()
+            .filter(|_| !found.may_use)
+            .map(|schema| format!("GRANT USAGE ON SCHEMA {schema} TO {};", identifier(&found.role)));
+        IsolationFinding::LogNotFound { table: found.table, schema, mend }
+    }))
+}
+
 /// Statements, one after the other.
 fn joined(statements: impl IntoIterator<Item = String>) -> String {
     statements.into_iter().map(|statement| statement + ";").collect::<Vec<_>>().join("\n")
@@ -514,15 +439,6 @@ fn covered(found: &Found, relation: &Relation, setting: &str) -> Option<Isolatio
     let can_be = relation.is_enabled || relation.is_partition || has_policies;
     let mend = can_be.then(|| joined(policy::force(&relation.name)));
     Some(IsolationFinding::NotForced { table, is_reached, mend })
-}
-
-fn view(view: &inspect::View) -> IsolationFinding {
-    let inspect::View { name, owner, is_materialized, reader, .. } = view;
-    let mend = match is_materialized {
-        true => revoke("ALL", name, &view.grantees(), reader) + ";",
-        false => format!("ALTER VIEW {name} SET (security_invoker = true);"),
-    };
-    IsolationFinding::View { view: name.clone(), owner: owner.clone(), role: reader.clone(), mend }
 }
 
 /// The statement that takes a right away from a role, from whomever it has it.

@@ -5,6 +5,7 @@ mod connections;
 mod docs;
 mod migration;
 mod new_team;
+mod past_the_table;
 mod plans;
 mod pooler;
 mod rights;

@@ -2,6 +2,8 @@
 //!
 //! Known forms are read, and nothing else: a condition that says the same in other words is not recognised.
 
+use super::sql::TEAM_TYPES;
+
 /// The setting that this condition compares with the column, if it lets nothing through but rows of that team. Further
 /// conditions that are joined to it by AND may stand beside it.
 pub(crate) fn setting_compared(condition: &str, column: &str) -> Option<String> {
@@ -35,8 +37,7 @@ fn is_column(expression: &str, column: &str) -> bool {
 
 /// The setting whose value this is, in whatever type.
 fn setting(expression: &str) -> Option<String> {
-    const TYPES: [&str; 6] = ["text", "character varying", "integer", "bigint", "smallint", "uuid"];
-    let expression = without_cast(unwrapped(expression), &TYPES);
+    let expression = without_cast(unwrapped(expression), &TEAM_TYPES);
     if let Some(selected) = expression.strip_prefix("SELECT ") {
         let value = split(selected, " AS ").into_iter().next()?;
         let is_more = [" FROM ", " WHERE ", " LIMIT "].iter().any(|word| split(selected, word).len() > 1);
@@ -44,10 +45,10 @@ fn setting(expression: &str) -> Option<String> {
     }
     if let Some(arguments) = arguments(expression, "NULLIF") {
         let [value, empty] = arguments.try_into().ok()?;
-        return if without_cast(empty, &TYPES) == "''" { setting(value) } else { None };
+        return if without_cast(empty, &TEAM_TYPES) == "''" { setting(value) } else { None };
     }
     let name = *arguments(expression, "current_setting")?.first()?;
-    let name = without_cast(name, &TYPES).strip_prefix('\'')?.strip_suffix('\'')?;
+    let name = without_cast(name, &TEAM_TYPES).strip_prefix('\'')?.strip_suffix('\'')?;
     super::sql::check_setting(name).is_ok().then(|| name.to_owned())
 }
 

@@ -1,15 +1,11 @@
-//! What the catalog says of policies, rights, roles and views, and what a pooler does to a transaction.
+//! What the catalog says of policies, rights and roles, and what a pooler does to a transaction.
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, JsonValue,
-    Statement, TransactionOptions,
+    QueryResult, Statement, TransactionOptions,
 };
 
-use super::{
-    Relation,
-    expression::setting_compared,
-    tables::{Named, TREE, wanted},
-};
+use super::{Relation, expression::setting_compared};
 use crate::transaction;
 
 /// A policy on a table of ours.
@@ -68,18 +64,6 @@ pub(crate) struct Owned {
     pub(crate) tables_owner: String,
 }
 
-/// A view through which a role that is looked at reads a table as somebody whom no team stops.
-#[derive(Debug, Clone, FromQueryResult)]
-pub(crate) struct View {
-    pub(crate) name: String,
-    pub(crate) owner: String,
-    /// It holds rows, which were read when it was made.
-    pub(crate) is_materialized: bool,
-    pub(crate) reader: String,
-    /// Whose rights on it the reader has.
-    grantees: JsonValue,
-}
-
 /// Who is connected.
 #[derive(Debug, Clone, FromQueryResult)]
 pub(crate) struct Session {
@@ -103,7 +87,7 @@ pub(super) const GRANTEES: &str = "coalesce((SELECT json_agg(DISTINCT g.rolname)
      AND CASE WHEN x.grantee = 0 THEN true ELSE pg_has_role(e.oid, x.grantee, 'USAGE') END), '[]')";
 
 /// A JSON array of names, as they are.
-fn names(array: &JsonValue) -> Vec<Option<&str>> {
+pub(super) fn names(array: &JsonValue) -> Vec<Option<&str>> {
     array.as_array().into_iter().flatten().map(JsonValue::as_str).collect()
 }
 
@@ -117,13 +101,6 @@ impl Policy {
     }
 }
 
-impl View {
-    /// Whose rights on it the reader has; nobody for everybody.
-    pub(crate) fn grantees(&self) -> Vec<Option<&str>> {
-        names(&self.grantees)
-    }
-}
-
 impl Session {
     pub(crate) fn resets(&self) -> Vec<&str> {
         names(&self.resets).into_iter().flatten().collect()
@@ -133,9 +110,10 @@ impl Session {
 /// `own`: the tables. `app`: the application's role, as the policies name it. `me`: who is connected, and whether it is no login of
 /// the application's: neither its role nor a member of it that inherits from it or can take it (since PostgreSQL 16 whoever
 /// creates a role is a member that can do neither); where no policy names that role, a superuser or a member of the tables' owner.
+/// The LIMIT takes nothing off: it says how many there are to the planner, which would spend seconds on compiling what it takes for large.
 /// `examined`: the roles that are looked at, which are the application's and its login that is connected. A superuser is not:
 /// every answer would be yes.
-const WITH: &str = "WITH RECURSIVE own AS (SELECT value::bigint::oid AS oid FROM json_array_elements_text($1::text::json)), \
+const WITH: &str = "WITH RECURSIVE own AS (SELECT value::bigint::oid AS oid FROM json_array_elements_text($1::text::json) LIMIT json_array_length($1::text::json)), \
      app AS (SELECT DISTINCT r.oid, r.rolname, r.rolsuper FROM own JOIN pg_catalog.pg_policy p ON p.polrelid = own.oid \
      AND p.polname LIKE 'events\\_app\\_%' JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)), \
      me AS (SELECT r.oid, r.rolname, r.rolsuper, CASE WHEN EXISTS (SELECT FROM app) THEN NOT EXISTS (SELECT FROM app WHERE app.oid = r.oid \
@@ -166,6 +144,21 @@ pub(crate) fn statement<const N: usize>(
     let oids = serde_json::json!(oids).to_string();
     let values = std::iter::once(oids.into()).chain(values);
     Statement::from_sql_and_values(DbBackend::Postgres, format!("{WITH} {sql}"), values)
+}
+
+/// Asks what the planner takes for large, though it is not, and would spend seconds on compiling. A pooler that refuses a transaction
+/// is asked all the same.
+pub(super) async fn without_compiling(
+    db: &DatabaseConnection,
+    statement: Statement,
+) -> Result<Vec<QueryResult>, DbErr> {
+    let Ok(transaction) = transaction::begin(db, TransactionOptions::default(), None).await else {
+        return db.query_all_raw(statement).await;
+    };
+    transaction.execute_unprepared("SET LOCAL jit = off").await?;
+    let rows = transaction.query_all_raw(statement).await?;
+    transaction.rollback().await?;
+    Ok(rows)
 }
 
 pub(crate) async fn policies(
@@ -207,7 +200,7 @@ pub(crate) async fn powers(db: &impl ConnectionTrait, relations: &[Relation]) ->
          CROSS JOIN LATERAL (VALUES \
          (r.rolsuper, 'SUPERUSER'), (r.rolbypassrls AND NOT r.rolsuper, 'BYPASSRLS'), \
          (r.rolcreaterole AND NOT r.rolsuper, 'CREATEROLE'), (r.rolreplication AND NOT r.rolsuper, 'REPLICATION'), \
-         (r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_write_all_data'), NULL)) \
+         (r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program', 'pg_read_all_data', 'pg_write_all_data'), NULL)) \
          AS a(is_on, attribute) WHERE a.is_on AND (s.oid IN (SELECT oid FROM app) \
          OR (s.rolname IN (current_user, session_user) AND NOT (SELECT is_foreign FROM me))) \
          ORDER BY 1, 2, 4";
@@ -223,40 +216,6 @@ pub(crate) async fn owned(db: &impl ConnectionTrait, relations: &[Relation]) -> 
          (c.relowner, format('%I.%I', n.nspname, c.relname), false), (n.nspowner, quote_ident(n.nspname), true)) AS o(owner, name, is_schema) \
          WHERE pg_has_role(e.oid, o.owner, 'MEMBER') ORDER BY o.is_schema, e.rolname, c.oid";
     select(db, relations, OWNED).await
-}
-
-/// Views of these tables and of the library's, and views of views. One that a reader of one team owns, or that asks as its
-/// reader, shows that team: what it asks, the reader must have a right to, and is looked at by itself. Tables that are open to
-/// their reader are left out.
-pub(crate) async fn views(
-    db: &impl ConnectionTrait,
-    relations: &[Relation],
-    tables: &[Named<'_>],
-) -> Result<Vec<View>, DbErr> {
-    const SHOWS_ALL: &str =
-        "p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true'";
-    const ASKS_AS_READER: &str = "EXISTS (SELECT FROM pg_options_to_table(c.reloptions) \
-         WHERE option_name = 'security_invoker' AND option_value::boolean)";
-    let views = format!(
-        "{TREE}, readers(oid, base, shows_all) AS (SELECT b.oid, b.oid, false FROM (SELECT oid FROM own UNION SELECT tree.oid FROM tree \
-         JOIN pg_catalog.pg_class c ON c.oid = tree.oid AND c.relrowsecurity) b \
-         UNION SELECT c.oid, r.base, r.shows_all OR c.relkind = 'm' OR (NOT {ASKS_AS_READER} \
-         AND (o.rolsuper OR o.rolbypassrls OR (NOT b.relforcerowsecurity AND pg_has_role(o.oid, b.relowner, 'USAGE')) \
-         OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) WHERE p.polrelid = r.base \
-         AND {SHOWS_ALL} AND CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(o.oid, x.oid, 'USAGE') END))) \
-         FROM readers r JOIN pg_catalog.pg_class b ON b.oid = r.base \
-         JOIN pg_catalog.pg_depend d ON d.refobjid = r.oid AND d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_rewrite'::regclass \
-         JOIN pg_catalog.pg_rewrite w ON w.oid = d.objid JOIN pg_catalog.pg_class c ON c.oid = w.ev_class AND c.relkind IN ('v', 'm') \
-         JOIN pg_catalog.pg_roles o ON o.oid = c.relowner) \
-         SELECT DISTINCT format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner)::text AS owner, c.relkind = 'm' AS is_materialized, \
-         e.rolname::text AS reader, ({GRANTEES})::jsonb AS grantees FROM readers r JOIN pg_catalog.pg_class c ON c.oid = r.oid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN examined e ON has_any_column_privilege(e.oid, c.oid, 'SELECT') \
-         WHERE r.shows_all AND NOT {ASKS_AS_READER} AND NOT EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
-         WHERE p.polrelid = r.base AND {SHOWS_ALL} AND CASE WHEN x.oid = 0 THEN true ELSE pg_has_role(e.oid, x.oid, 'USAGE') END) \
-         ORDER BY 1, 4"
-    );
-    let rows = db.query_all_raw(statement(relations, &views, [wanted(tables).into()])).await?;
-    rows.iter().map(|row| View::from_query_result(row, "")).collect()
 }
 
 /// Who is connected, and whether a team is set before anybody has set one.
@@ -292,6 +251,36 @@ pub(crate) async fn team_setting(db: &impl ConnectionTrait) -> Result<Option<Str
     let conditions = rows.iter().map(|row| row.try_get::<String>("", "condition"));
     let conditions = conditions.collect::<Result<Vec<_>, _>>()?;
     Ok(conditions.iter().find_map(|condition| setting_compared(condition, "team_id")))
+}
+
+/// Where policies tell that there is a log, though its table was not found.
+#[derive(Debug, Clone, FromQueryResult)]
+pub(crate) struct Elsewhere {
+    /// A table with policies that keep teams apart.
+    pub(crate) table: String,
+    /// Its schema, as it stands in SQL.
+    pub(crate) schema: String,
+    /// Whether it is named as the log is.
+    pub(crate) is_log: bool,
+    /// Whether the role that is connected may use its schema.
+    pub(crate) may_use: bool,
+    /// The role that is connected.
+    pub(crate) role: String,
+}
+
+/// A table of any schema whose policies are named as the library names them, or compare this setting: that of a log before others.
+pub(crate) async fn log_elsewhere(
+    db: &impl ConnectionTrait,
+    setting: &str,
+) -> Result<Option<Elsewhere>, DbErr> {
+    const POLICIES: &str = "SELECT format('%I.%I', n.nspname, c.relname) AS table, quote_ident(n.nspname) AS schema, c.relname = 'events' AS is_log, \
+         has_schema_privilege(n.oid, 'USAGE') AS may_use, current_user::text AS role \
+         FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE p.polname LIKE 'events\\_app\\_%' OR strpos(concat(pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid)), \
+         concat('current_setting(', quote_literal($1::text))) > 0 ORDER BY c.relname = 'events' DESC, 1 LIMIT 1";
+    let select = Statement::from_sql_and_values(DbBackend::Postgres, POLICIES, [setting.into()]);
+    let row = db.query_one_raw(select).await?;
+    row.map(|row| Elsewhere::from_query_result(&row, "")).transpose()
 }
 
 /// What is to be known of the role that work for all teams takes.

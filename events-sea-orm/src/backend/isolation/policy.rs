@@ -60,6 +60,16 @@ impl Command {
         }
     }
 
+    /// As SQL says it.
+    pub(crate) fn keyword(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+
     /// As `pg_policy` has it.
     pub(crate) fn letter(self) -> &'static str {
         match self {
@@ -90,7 +100,7 @@ pub(crate) fn create(table: &str, kind: Kind, command: Command, role: &str, cond
     format!(
         "CREATE POLICY {} ON {table} FOR {} TO {}{using}{check}",
         kind.policy(command),
-        command.name().to_uppercase(),
+        command.keyword(),
         identifier(role)
     )
 }

@@ -1,5 +1,10 @@
 //! Names and texts as they stand in SQL.
 
+/// The types that a column of teams may have for policies of the library's: what a team's text is cast to, and how the database
+/// prints the comparison, are known. Two teams never compare as one, as they do in `citext`, `char(n)` or `name`.
+pub(crate) const TEAM_TYPES: [&str; 6] =
+    ["text", "character varying", "integer", "bigint", "smallint", "uuid"];
+
 /// A name, so that it is taken as it is.
 pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

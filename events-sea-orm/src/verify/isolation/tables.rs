@@ -11,9 +11,9 @@ use crate::{
     backend::isolation::{
         Command, Kind, RoleNames,
         expression::setting_compared,
-        policy::{create, drop_one, force, is_all_teams},
-        sql::identifier,
-        tables::{Known, Named, TablePolicy, TeamTable},
+        policy::{create, drop_one, force, is_all_teams, team_condition},
+        sql::{TEAM_TYPES, identifier},
+        tables::{Known, Named, Part, TablePolicy, TeamTable},
     },
     tracked::{Definition, TeamSource},
 };
@@ -54,6 +54,32 @@ pub enum TableProblem {
     },
     /// The role may read or write a partition by its own name, past the policies of the table.
     Partition,
+    /// The role may read or write a table that the tracked one is a partition of or inherits to, past the policies of that.
+    Parent,
+    /// What the model names is a materialized view, a foreign table, or a view of tables without row-level security: no policy can
+    /// be on it.
+    NotATable,
+    /// The team's column is of a collation that takes different texts for the same: different teams are one to the policies.
+    Collation {
+        /// The collation.
+        collation: String,
+    },
+    /// The team's column is of a type whose comparison with a team's text is not known to keep teams apart, and no policy is
+    /// known to hold the table.
+    ColumnType {
+        /// The type.
+        column_type: String,
+    },
+    /// The role has rights that come to nothing, as no policy is for these commands.
+    NoPolicyFor {
+        /// The commands: `INSERT, DELETE`.
+        commands: String,
+    },
+    /// The role has rights on the table, and may not use its schema: every statement is refused.
+    NoUsage {
+        /// The schema.
+        schema: String,
+    },
 }
 
 impl fmt::Display for TableProblem {
@@ -66,7 +92,7 @@ impl fmt::Display for TableProblem {
                 "no policy shows it any row, so that work for all teams finds nothing there: make its policies, or take its rights away",
             ),
             Self::Policy { policy } => {
-                write!(f, "the policy `{policy}` does not compare the row's team with the one that is set: take it off")
+                write!(f, "the policy `{policy}` does not compare the row's team with the one that is set")
             }
             Self::OtherSetting { policy, setting } => write!(
                 f,
@@ -81,6 +107,34 @@ impl fmt::Display for TableProblem {
             ),
             Self::Partition => f.write_str(
                 "it is a partition that can be asked by its own name, past the policies of its table: take the rights on it away",
+            ),
+            Self::Parent => f.write_str(
+                "the tracked table is a partition of it or inherits from it, so that its rows are shown there too, past the policies of \
+                 the tracked table: take the rights on it away",
+            ),
+            Self::NotATable => f.write_str(
+                "it is no table, so that no policy can keep teams apart in it: track the table with the rows, or a view that asks as its \
+                 reader (`security_invoker`) a table with policies, or take the rights on it away",
+            ),
+            Self::Collation { collation } => write!(
+                f,
+                "its column of the team has the collation `{collation}`, which takes different texts for the same, such as `a` and `A`, so that \
+                 different teams are one to its policies: in one transaction take the policies off (`team_policies(..).down`), \
+                 `ALTER COLUMN .. TYPE .. COLLATE \"C\"`, and make them again (`team_policies(..).up`)"
+            ),
+            Self::ColumnType { column_type } => write!(
+                f,
+                "its column of the team is of the type `{column_type}`, of which it is not known that two teams never compare as one: make it one of {}, \
+                 then its policies, with `Roles::team_policies`",
+                TEAM_TYPES.join(", ")
+            ),
+            Self::NoPolicyFor { commands } => write!(
+                f,
+                "it has the rights to {commands}, and no policy lets it do so with any row: make the policies, or take the rights away"
+            ),
+            Self::NoUsage { schema } => write!(
+                f,
+                "it may not use the schema `{schema}`, so that each of its statements there is refused: grant it USAGE"
             ),
         }
     }
@@ -135,13 +189,18 @@ pub(super) fn findings(
             continue; // it is looked at by its model
         }
         let is_team = definition.is_some_and(Definition::is_team);
-        let problems = match table.is_for_all {
-            true => sees_nothing(table, named.column, all_teams_role).into_iter().collect(),
-            false if is_of_one_team(found, &table.role) => {
-                problems(found, table, named.column, definition.is_some(), is_team, setting)
-            }
-            false => Vec::new(),
+        let is_of_one_team = !table.is_for_all && is_of_one_team(found, &table.role);
+        let model = Model { column: named.column, is_tracked: definition.is_some(), is_team };
+        let mut problems = match table.part {
+            _ if table.is_for_all => sees_nothing(table, named.column, all_teams_role).into_iter().collect(),
+            _ if !is_of_one_team => Vec::new(),
+            Part::Table => problems(found, table, &model, setting),
+            part => past_the_table(table, part, &model, setting).into_iter().collect(),
         };
+        if (is_of_one_team || table.is_for_all) && table.part == Part::Table && !table.may_use_schema {
+            let grant = format!("GRANT USAGE ON SCHEMA {} TO {}", table.schema, identifier(&table.role));
+            problems.push((TableProblem::NoUsage { schema: table.schema.clone() }, vec![grant]));
+        }
         findings.extend(problems.into_iter().map(|(problem, statements)| IsolationFinding::Table {
             object_type: definition.map(Definition::object_type),
             table: table.name.clone(),
@@ -166,7 +225,11 @@ fn sees_nothing(
         policy.is_permissive
             && policy.conditions(Command::Select).iter().any(|condition| !is_of_one_team(condition))
     };
-    if table.is_partition || !table.is_enabled || !table.may_read || table.policies.iter().any(shows) {
+    if table.part != Part::Table
+        || !table.is_enabled
+        || !table.may(Command::Select)
+        || table.policies.iter().any(shows)
+    {
         return None;
     }
     let is_named = all_teams_role == Some(table.role.as_str());
@@ -200,22 +263,44 @@ fn lets_all(policy: &TablePolicy, command: Command) -> bool {
     policy.is_permissive && !conditions.is_empty() && conditions.into_iter().all(is_all_teams)
 }
 
+/// What is known of a table beside what the catalog says.
+struct Model<'a> {
+    column: &'a str,
+    /// Whether a model names it, and not its policies alone.
+    is_tracked: bool,
+    is_team: bool,
+}
+
+/// Whether rows of the table can be had past its policies: as those of a partition, of a parent, or of what is no table.
+fn past_the_table(
+    table: &TeamTable,
+    part: Part,
+    model: &Model<'_>,
+    setting: &str,
+) -> Option<(TableProblem, Vec<String>)> {
+    let is_wide = |policy: &TablePolicy| is_wide(table, policy, model, setting);
+    let is_held = table.is_enabled && (!table.is_own || table.is_forced);
+    let (problem, is_open) = match part {
+        Part::Partition => (TableProblem::Partition, !table.is_enabled || !table.policies.is_empty()),
+        Part::Parent => {
+            let is_open = !is_held || table.may_truncate || table.policies.iter().any(is_wide);
+            (TableProblem::Parent, is_open)
+        }
+        Part::Table | Part::Other => (TableProblem::NotATable, true),
+    };
+    let grantees: Vec<_> = table.grantees.iter().map(Option::as_deref).collect();
+    is_open.then(|| (problem, vec![revoke("ALL", &table.name, &grantees, &table.role)]))
+}
+
 /// What is wrong with one table for one role, each with the statements that put it right.
 fn problems(
     found: &Found,
     table: &TeamTable,
-    column: &str,
-    is_tracked: bool,
-    is_team: bool,
+    model: &Model<'_>,
     setting: &str,
 ) -> Vec<(TableProblem, Vec<String>)> {
     let name = &table.name;
     let grantees: Vec<_> = table.grantees.iter().map(Option::as_deref).collect();
-    if table.is_partition {
-        let revoke = vec![revoke("ALL", name, &grantees, &table.role)];
-        let is_open = !table.is_enabled || !table.policies.is_empty();
-        return is_open.then_some((TableProblem::Partition, revoke)).into_iter().collect();
-    }
     let roles = found
         .roles(setting)
         .unwrap_or_else(|| RoleNames { setting: Some(setting.to_owned()), ..RoleNames::app(&table.role) });
@@ -225,7 +310,7 @@ fn problems(
         true => roles.owner.as_deref(),
         false => Some(table.owner.as_str()),
     };
-    let anew = || roles.team_policies(name, column, &table.column_type, owner);
+    let anew = || roles.team_policies(name, model.column, &table.column_type, owner);
     let mut problems = Vec::new();
     if table.is_own {
         let statements = match is_owner {
@@ -237,32 +322,67 @@ fn problems(
     if table.may_truncate && !table.is_own {
         problems.push((TableProblem::Truncate, vec![revoke("TRUNCATE", name, &grantees, &table.role)]));
     }
-    let is_wide = |policy: &&TablePolicy| is_wide(table, policy, column, is_team || !is_tracked, setting);
+    let is_wide = |policy: &&TablePolicy| is_wide(table, policy, model, setting);
     let has_policy = table.policies.iter().any(|policy| policy.is_permissive);
+    let has_wide = table.policies.iter().any(|policy| is_wide(&policy));
+    // Policies that the library makes would be none that it knows.
+    if !TEAM_TYPES.contains(&table.column_type.as_str()) && (!table.is_enabled || !has_policy || has_wide) {
+        problems.push((TableProblem::ColumnType { column_type: table.column_type.clone() }, Vec::new()));
+        return problems;
+    }
+    let condition = team_condition(model.column, roles.setting(), &format!("::{}", table.column_type));
+    let restore = |command: &Command| {
+        [
+            drop_one(name, &Kind::App.policy(*command)),
+            create(name, Kind::App, *command, &roles.app, &condition),
+        ]
+    };
+    let unsaid = without_policy(
+        table,
+        &table.policies.iter().filter(|policy| policy.is_permissive).collect::<Vec<_>>(),
+    );
     if !table.is_enabled {
-        let is_in_order = has_policy && !table.policies.iter().any(|policy| is_wide(&policy));
-        problems.push((TableProblem::Off, if is_in_order { force(name).to_vec() } else { anew() }));
+        let is_in_order = has_policy && !has_wide;
+        let in_order = || force(name).into_iter().chain(unsaid.iter().flat_map(restore)).collect();
+        problems.push((TableProblem::Off, if is_in_order { in_order() } else { anew() }));
         return problems;
     }
     if !table.is_forced {
         problems.push((TableProblem::NotForced, force(name).to_vec()));
     }
+    if let Some(collation) = &table.loose_collation {
+        problems.push((TableProblem::Collation { collation: collation.clone() }, Vec::new()));
+    }
     if !has_policy {
         problems.push((TableProblem::NoPolicy, anew()));
+        return problems;
     }
-    for policy in table.policies.iter().filter(is_wide) {
-        let is_ours = Kind::of_policy(&policy.name).is_some_and(|(kind, _)| kind == Kind::App);
+    let is_ours =
+        |policy: &TablePolicy| Kind::of_policy(&policy.name).is_some_and(|(kind, _)| kind == Kind::App);
+    let is_reported = |policy: &&TablePolicy| {
         let mut conditions = policy.using_rows.iter().chain(&policy.check_rows);
         // What an untracked table shows by words of the application's own may be meant.
-        if !is_tracked && !is_ours && !conditions.clone().any(|condition| is_all_teams(condition)) {
-            continue;
-        }
+        is_wide(policy)
+            && (model.is_tracked || is_ours(policy) || conditions.any(|condition| is_all_teams(condition)))
+    };
+    // Those commands of which no policy is left when all that are wide are taken off.
+    let remaining = |policy: &&TablePolicy| policy.is_permissive && (is_ours(policy) || !is_reported(policy));
+    let missing = without_policy(table, &table.policies.iter().filter(remaining).collect::<Vec<_>>());
+    if !unsaid.is_empty() {
+        let commands = unsaid.iter().map(|command| command.keyword()).collect::<Vec<_>>().join(", ");
+        problems.push((TableProblem::NoPolicyFor { commands }, unsaid.iter().flat_map(restore).collect()));
+    }
+    for policy in table.policies.iter().filter(is_reported) {
+        let mut conditions = policy.using_rows.iter().chain(&policy.check_rows);
         let other = conditions
-            .find_map(|condition| setting_compared(condition, column).filter(|other| other != setting));
+            .find_map(|condition| setting_compared(condition, model.column).filter(|other| other != setting));
         let named: Vec<_> = policy.roles.iter().map(Option::as_deref).collect();
-        let statements = match is_ours {
+        let statements = match is_ours(policy) {
             true => anew(),
-            false => withdraw(found, name, &policy.name, &named, &table.role),
+            false => {
+                let withdrawn = withdraw(found, name, &policy.name, &named, &table.role);
+                withdrawn.into_iter().chain(missing.iter().flat_map(restore)).collect()
+            }
         };
         let policy = policy.name.clone();
         let problem = match other {
@@ -272,6 +392,16 @@ fn problems(
         problems.push((problem, statements));
     }
     problems
+}
+
+/// The commands to which the role has a right, and none of these policies is for.
+fn without_policy(table: &TeamTable, policies: &[&TablePolicy]) -> Vec<Command> {
+    let is_for = |policy: &&&TablePolicy, command: Command| {
+        policy.command == "*" || policy.command == command.letter()
+    };
+    let is_without =
+        |command: &Command| table.may(*command) && !policies.iter().any(|policy| is_for(&policy, *command));
+    Command::ALL.into_iter().filter(is_without).collect()
 }
 
 /// The statements by which the application's role is the owner of its table no longer, and may do with it what it did. The next
@@ -295,16 +425,21 @@ fn give_away(table: &TeamTable, owner: Option<&str>) -> Vec<String> {
 }
 
 /// Whether a policy lets through more than the rows of the team that is set, and no other policy narrows it.
-fn is_wide(table: &TeamTable, policy: &TablePolicy, column: &str, is_team: bool, setting: &str) -> bool {
-    let compares = |condition: &str| setting_compared(condition, column).as_deref() == Some(setting);
+fn is_wide(table: &TeamTable, policy: &TablePolicy, model: &Model<'_>, setting: &str) -> bool {
+    let compares = |condition: &str| setting_compared(condition, model.column).as_deref() == Some(setting);
     let is_narrowed = |command: Command| {
         let narrow = table.policies.iter().filter(|other| !other.is_permissive);
         narrow
             .map(|other| other.conditions(command))
             .any(|all| !all.is_empty() && all.into_iter().all(compares))
     };
-    // Whoever signs up makes a row of a team that is not there yet.
-    let commands = Command::ALL.into_iter().filter(|command| !(is_team && *command == Command::Insert));
+    // Whoever signs up makes a row of a team that is not there yet. Where no model says which table is that of the teams, its
+    // key does, and what is not the library's by name may be meant.
+    let is_ours =
+        |policy: &TablePolicy| Kind::of_policy(&policy.name).is_some_and(|(kind, _)| kind == Kind::App);
+    let is_untold = !model.is_tracked && (table.is_key || !table.policies.iter().any(is_ours));
+    let may_insert = model.is_team || is_untold;
+    let commands = Command::ALL.into_iter().filter(|command| !(may_insert && *command == Command::Insert));
     policy.is_permissive
         && commands.into_iter().any(|command| {
             policy.conditions(command).iter().any(|all| !compares(all)) && !is_narrowed(command)

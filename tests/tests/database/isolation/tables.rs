@@ -24,7 +24,7 @@ tests::on_postgres! {
 }
 
 /// The role of an application that may do everything with campaigns.
-async fn set_up(db: &TestDb) -> (TestRoles, DatabaseConnection) {
+pub async fn set_up(db: &TestDb) -> (TestRoles, DatabaseConnection) {
     let roles = isolated(db).await;
     roles.roles().team_policies("campaigns", "team_id").up(&db.db).await.unwrap();
     let app = quoted(&roles.app);
@@ -34,7 +34,7 @@ async fn set_up(db: &TestDb) -> (TestRoles, DatabaseConnection) {
 }
 
 /// What is found of tracked tables, each with its severity.
-async fn found(pool: &DatabaseConnection) -> Vec<(TableProblem, Severity, String)> {
+pub async fn found(pool: &DatabaseConnection) -> Vec<(TableProblem, Severity, String)> {
     let events = Events::builder(pool.clone()).start_despite_dangers().build().await.unwrap();
     let report = events.verify().await.unwrap();
     let of_tables = report.findings().iter().filter_map(|finding| match finding {
@@ -155,7 +155,7 @@ async fn a_view_that_shows_other_teams_refuses_the_start(db: Arc<TestDb>) {
     for (sql, view) in shown {
         run(&db.db, &sql).await;
         let error = Events::builder(pool.clone()).build().await.expect_err(&sql);
-        assert!(error.to_string().contains(&format!("the view `public.{view}` shows")), "{sql}: {error}");
+        assert!(error.to_string().contains(&format!("the view `public.{view}` lets")), "{sql}: {error}");
         let BuildError::Danger { report } = error else { panic!("{sql}: {error}") };
         for fix in report.fixes() {
             run(&db.db, &fix).await;
