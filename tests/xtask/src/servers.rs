@@ -256,7 +256,9 @@ fn start_postgres() -> Result<(String, Child, PathBuf), NoServer> {
     let (folder, port) = (new_folder("postgres")?, free_port()?);
     hand_over(&folder, "postgres")?;
     let data = folder.join("data");
-    run(unprivileged("postgres", &initdb).args(["-U", "postgres", "-A", "trust", "-D"]).arg(&data))?;
+    // In an environment without a locale it would be SQL_ASCII, of which the library warns.
+    let cluster = ["-U", "postgres", "-A", "trust", "--encoding=UTF8", "--locale=C", "-D"];
+    run(unprivileged("postgres", &initdb).args(cluster).arg(&data))?;
     let child = spawn(
         unprivileged("postgres", &server)
             .arg("-D")
