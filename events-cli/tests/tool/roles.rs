@@ -156,7 +156,8 @@ async fn whoever_runs_the_tool_need_not_say_again_what_is_there(db: Arc<TestDb>)
     let run_as = |role: &str, arguments: &str| {
         run_at(&format!("{scheme}://{role}:app@{address}"), arguments.split(' '))
     };
-    run_as(&migrator, &format!("migrate up {named} --team-setting shop.tenant")).fine();
+    let made = run_as(&migrator, &format!("migrate up {named} --team-setting shop.tenant")).fine();
+    assert!(made.contains("on for the tables of the log, by the setting shop.tenant\n"), "{made}");
     let policies = async || {
         let all = "SELECT string_agg(concat_ws(' ', tablename, policyname, roles, qual, with_check), E'\n' ORDER BY 1) FROM pg_policies \
                    WHERE schemaname = 'public' AND tablename = 'events'";

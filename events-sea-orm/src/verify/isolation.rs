@@ -180,7 +180,7 @@ pub enum IsolationFinding {
     NoPolicy {
         /// The role that is connected.
         role: String,
-        /// See above; none if the application's role is not known.
+        /// See above; none if it is the application's role itself, or that is not known.
         mend: Option<String>,
     },
     /// Somebody has a right that only the owner should have.
@@ -334,8 +334,8 @@ pub(super) struct Checked {
     pub(super) tables: Vec<String>,
 }
 
-/// Asks nine questions and begins a transaction where row-level security is on, asks two questions where it is not, and none
-/// on other databases.
+/// Asks about ten questions, three of them in transactions, where row-level security is on, two or three where it is not, and
+/// none on other databases.
 pub(super) async fn check(db: &DatabaseConnection, asked: Asked<'_>) -> Result<Checked, DbErr> {
     let without = |findings| Checked { findings, operator: None, may_read: true, tables: Vec::new() };
     if !has_row_level_security(db.get_database_backend()) {

@@ -76,7 +76,8 @@ impl RoleNames {
         let Some(app) = &self.app_role else { return Ok(()) };
         let roles = self.others.roles(app);
         isolation::up(db, &roles).await?;
-        output::line("row-level security: on for the tables of the log")?;
+        let by = self.others.team_setting.as_ref().map(|setting| format!(", by the setting {setting}"));
+        output::line(&format!("row-level security: on for the tables of the log{}", by.unwrap_or_default()))?;
         for (table, column) in &own.tables {
             roles.team_policies(table, column).up(db).await?;
             output::line(&format!("row-level security: on for {table}, by {column}"))?;

@@ -290,6 +290,9 @@ pub(crate) struct AllTeamsRole {
     /// Whether the role that was named as its taker can take it.
     pub(crate) can_be_taken: bool,
     pub(crate) sees_all: bool,
+    /// Whether no policy stops it, or it owns the table of events or can become its owner: who takes it could let itself see and
+    /// change everything.
+    pub(crate) is_powerful: bool,
     /// Whether a membership says itself what it is for: from PostgreSQL 16 on.
     pub(crate) is_per_grant: bool,
 }
@@ -303,7 +306,9 @@ pub(crate) async fn all_teams_role(
          ELSE pg_has_role($2::text::name, r.oid, 'MEMBER') END, false) AS can_be_taken, v.is_16 AS is_per_grant, \
          coalesce(r.rolsuper OR r.rolbypassrls, false) OR EXISTS (SELECT FROM pg_catalog.pg_policy p CROSS JOIN LATERAL unnest(p.polroles) AS x(oid) \
          WHERE p.polrelid = to_regclass('events') AND p.polpermissive AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) = 'true' \
-         AND CASE WHEN r.oid IS NULL THEN false WHEN x.oid = 0 THEN true ELSE pg_has_role(r.oid, x.oid, 'USAGE') END) AS sees_all \
+         AND CASE WHEN r.oid IS NULL THEN false WHEN x.oid = 0 THEN true ELSE pg_has_role(r.oid, x.oid, 'USAGE') END) AS sees_all, \
+         coalesce(r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication OR pg_has_role(r.oid, (SELECT c.relowner \
+         FROM pg_catalog.pg_class c WHERE c.oid = to_regclass('events')), 'MEMBER'), false) AS is_powerful \
          FROM (SELECT current_setting('server_version_num')::int >= 160000 AS is_16) v \
          LEFT JOIN pg_catalog.pg_roles r ON r.rolname = $1::text";
     let asked = Statement::from_sql_and_values(DbBackend::Postgres, ROLE, [role.into(), taker.into()]);

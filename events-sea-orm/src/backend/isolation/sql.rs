@@ -5,6 +5,20 @@
 pub(crate) const TEAM_TYPES: [&str; 6] =
     ["text", "character varying", "integer", "bigint", "smallint", "uuid"];
 
+/// Such a type as the database prints it, by the names that it has in SQL.
+#[cfg(feature = "migration")]
+pub(crate) fn team_type(name: &str) -> Option<&'static str> {
+    let name = name.trim().to_ascii_lowercase();
+    let name = match name.as_str() {
+        "varchar" => "character varying",
+        "int" | "int4" => "integer",
+        "int8" => "bigint",
+        "int2" => "smallint",
+        other => other,
+    };
+    TEAM_TYPES.into_iter().find(|known| *known == name)
+}
+
 /// A name, so that it is taken as it is.
 pub(crate) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))

@@ -37,11 +37,12 @@ impl Roles {
 }
 
 impl TeamPolicies<'_> {
-    /// Makes the policies, in one transaction. Safe to run again. The column may be of any type that a team's text can be
-    /// cast to. A role for all teams and a setting that are not named are those of the policies of the log.
+    /// Makes the policies, in one transaction. Safe to run again. The column is of type `text`, `varchar`, `smallint`, `integer`,
+    /// `bigint` or `uuid`: in others two teams may compare as one. A role for all teams and a setting that are not named are those of the policies of the log.
     ///
     /// # Errors
-    /// [`DbErr::Custom`] for a table or column that is not there or a name that cannot be; else the database's.
+    /// [`DbErr::Custom`] for a table or column that is not there, a column of another type or a name that cannot be; else the
+    /// database's.
     pub async fn up<C: ConnectionTrait + TransactionTrait>(&self, db: &C) -> Result<(), DbErr> {
         if !has_row_level_security(db.get_database_backend()) {
             return Ok(());
@@ -67,7 +68,7 @@ impl TeamPolicies<'_> {
     /// known: name every role, and the setting if it is another than `app.team_id`.
     ///
     /// # Errors
-    /// [`DbErr::Custom`] for a name that cannot be.
+    /// [`DbErr::Custom`] for a name that cannot be, or a type that policies cannot compare.
     pub fn sql(&self, column_type: &str, owner: &str) -> Result<String, DbErr> {
         let statements = self.statements(&self.roles.0, column_type, owner)?;
         Ok(statements.into_iter().map(|statement| statement + ";\n").collect())
@@ -79,6 +80,14 @@ impl TeamPolicies<'_> {
 
     fn statements(&self, roles: &RoleNames, column_type: &str, owner: &str) -> Result<Vec<String>, DbErr> {
         let table = self.table()?;
+        let Some(column_type) = sql::team_type(column_type) else {
+            return Err(DbErr::Custom(format!(
+                "the column `{}` of `{}` has the type {column_type}, in which two teams may compare as one: give it one of {}",
+                self.column,
+                self.table,
+                sql::TEAM_TYPES.join(", ")
+            )));
+        };
         sql::check_setting(roles.setting()).map_err(DbErr::Custom)?;
         for role in roles.granted().into_iter().chain([owner]) {
             sql::check_role(role).map_err(DbErr::Custom)?;

@@ -13,6 +13,11 @@ use crate::backend::isolation::{Kind, RoleNames, inspect, sql::identifier};
 pub enum AllTeamsProblem {
     /// There is no such role.
     Missing,
+    /// No policy stops it, or it owns the table of events or can become its owner: an application that may take it could let itself
+    /// see and change everything.
+    TooPowerful,
+    /// It is the auditor's, which writes nothing.
+    Auditor,
     /// The application's role, or its login that is connected, cannot take it.
     NotAMember,
     /// It does not see the events of every team.
@@ -23,6 +28,10 @@ impl fmt::Display for AllTeamsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Missing => "is not there: make it, with what `Roles::create_sql` answers, or name another",
+            Self::TooPowerful => {
+                "owns the table of events, or can become its owner or what no policy stops: name the role of `Roles::delivery`"
+            }
+            Self::Auditor => "is the auditor's, which writes nothing: name the role of `Roles::delivery`",
             Self::NotAMember => "cannot be taken by the application: let its role be a member",
             Self::SeesNotAll => {
                 "does not see the events of every team: run the steps of `migration::isolation` with it as `Roles::delivery`"
@@ -44,6 +53,9 @@ pub(super) async fn finding(
     let said = inspect::all_teams_role(db, role, taker).await?;
     let (problem, mend) = match (said.is_there, said.can_be_taken, said.sees_all) {
         (false, ..) => (AllTeamsProblem::Missing, None),
+        // Nothing is granted that an application should not have.
+        _ if said.is_powerful => (AllTeamsProblem::TooPowerful, None),
+        _ if found.role(Kind::Auditor) == Some(role) => (AllTeamsProblem::Auditor, None),
         (_, false, _) => {
             let alone = if said.is_per_grant { " WITH INHERIT FALSE, SET TRUE" } else { "" };
             let grant = format!("GRANT {} TO {}{alone}", identifier(role), identifier(app));

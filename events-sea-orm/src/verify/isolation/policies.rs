@@ -176,7 +176,9 @@ fn of_connection(found: &Found, setting: &str) -> Option<IsolationFinding> {
     let reaching: Vec<_> =
         on_events(found).filter(|policy| policy.reaches().contains(&role.as_str())).collect();
     if reaching.is_empty() {
-        let mend = found.role(Kind::App).map(|app| found.memberships.inherit(&role, app) + ";");
+        // Of the application's role itself the policies are missing, which is said with what makes them.
+        let app = found.role(Kind::App).filter(|app| *app != role);
+        let mend = app.map(|app| found.memberships.inherit(&role, app) + ";");
         return Some(IsolationFinding::NoPolicy { role, mend });
     }
     let sees_all = reaching

@@ -112,6 +112,10 @@ impl fmt::Display for IsolationFinding {
                 "the role `{role}` sees all teams, whoever asks: {CONNECT}, and let work for all teams take its role for one \
                  transaction, named with `all_teams_role`"
             ),
+            Self::NoPolicy { role, mend: None } => write!(
+                f,
+                "no policy of `events` is for the role `{role}`, which sees and writes nothing: make the policies that are missing, or {CONNECT}"
+            ),
             Self::NoPolicy { role, .. } => {
                 write!(f, "no policy is for the role `{role}`, which sees and writes nothing: {CONNECT}, or a member that inherits from it")
             }

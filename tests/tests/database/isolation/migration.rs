@@ -98,8 +98,20 @@ async fn a_missing_role_is_named_with_what_creates_it(db: Arc<TestDb>) {
     }
     assert_eq!(catalog(&db).await, open);
 
-    run(&db.db, "DROP TABLE events").await;
     let roles = Roles::app(create_login(&db, "").await);
+    run(&db.db, "CREATE TABLE odd (short char(8), word name)").await;
+    for column in ["short", "word"] {
+        let error = roles.team_policies("odd", column).up(&db.db).await.unwrap_err().to_string();
+        assert!(error.contains("two teams may compare as one"), "{error}");
+    }
+    for (column_type, is_known) in
+        [("varchar", true), ("BIGINT", true), ("varchar(8)", false), ("citext", false)]
+    {
+        let sql = roles.team_policies("odd", "short").sql(column_type, "somebody");
+        assert_eq!(sql.is_ok(), is_known, "{column_type}: {sql:?}");
+    }
+
+    run(&db.db, "DROP TABLE events").await;
     let error = migration::isolation::up(&db.db, &roles).await.unwrap_err().to_string();
     assert!(error.contains("the table `events` is not on the search path"), "{error}");
 }

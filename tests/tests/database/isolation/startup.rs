@@ -8,13 +8,14 @@ use tests::{
     roles::{create_login, quoted, run},
 };
 
-use crate::isolation::{isolated, with_all_tables};
+use crate::isolation::{isolated, texts, with_all_tables};
 
 tests::on_postgres! {
     whoever_passes_the_policies_is_refused,
     what_is_missing_for_all_is_refused,
     an_application_starts_again_once_it_is_mended,
     a_laptop_starts_without_row_level_security,
+    policies_of_the_application_that_are_gone_are_made_again,
     the_role_for_all_teams_is_looked_at,
     the_policies_say_which_setting_tells_the_team,
     each_statement_is_printed_once,
@@ -100,6 +101,19 @@ async fn a_laptop_starts_without_row_level_security(db: Arc<TestDb>) {
     assert!(report.findings().contains(&Finding::Isolation(IsolationFinding::Off)));
 }
 
+async fn policies_of_the_application_that_are_gone_are_made_again(db: Arc<TestDb>) {
+    let roles = isolated(&db).await;
+    run(&db.db, "DROP POLICY events_app_select ON events; DROP POLICY events_app_insert ON events").await;
+    let app = db.open_as(&roles.app, 1).await;
+    let Err(BuildError::Danger { report }) = Events::builder(app.clone()).build().await else { panic!() };
+    for fix in report.fixes() {
+        assert!(!fix.starts_with("GRANT"), "{fix}");
+        run(&db.db, &fix).await;
+    }
+    Events::builder(app.clone()).build().await.unwrap();
+    app.close().await.unwrap();
+}
+
 async fn the_role_for_all_teams_is_looked_at(db: Arc<TestDb>) {
     let roles = isolated(&db).await;
     let app = db.open_as(&roles.app, 1).await;
@@ -110,6 +124,9 @@ async fn the_role_for_all_teams_is_looked_at(db: Arc<TestDb>) {
     let other = create_login(&db, &format!("IN ROLE {}", quoted(&roles.delivery))).await;
     for (role, said) in [
         ("nobody of this name", "is not there"),
+        (&roles.owner, "owns the table of events"),
+        (&texts(&db.db, "SELECT current_user").await.remove(0), "owns the table of events"),
+        (&roles.auditor, "is the auditor's"),
         (&blind, "does not see the events of every team"),
         (&other, "cannot be taken by the application"),
     ] {
@@ -118,6 +135,11 @@ async fn the_role_for_all_teams_is_looked_at(db: Arc<TestDb>) {
             refused.contains(&format!("the role `{role}`, named by `all_teams_role`, {said}")),
             "{refused}"
         );
+    }
+    // Nothing that an application should not have is granted to it.
+    for role in [&roles.owner, &roles.auditor] {
+        let Err(BuildError::Danger { report }) = build(role).await else { panic!("{role}") };
+        assert_eq!(report.fixes(), Vec::<String>::new());
     }
     // What is said to do about it does it.
     run(&db.db, &format!("REVOKE {} FROM {}", quoted(&roles.delivery), quoted(&roles.app))).await;
